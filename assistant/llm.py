@@ -1,0 +1,184 @@
+"""LangChain BaseChatModel over llama.cpp. The only module that knows llama_cpp.
+
+Greedy decoding, so the same prompt gives the same answer. llama.cpp keeps the evaluated prompt and
+evaluates only what differs from the one before: a stable system text first makes that worth it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
+
+from assistant.errors import ModelError
+
+MOST_CONTEXT = 8192  # tokens; longer contexts only cost memory with prompts of a few hundred tokens
+ROLES = {"system": "system", "human": "user", "ai": "assistant"}
+
+
+def _trained_context(path: Path) -> int:
+    """Return the tokens of context that the GGUF's metadata name; 2048 where they name none."""
+    # llama.cpp's threads spin while they wait for each other, by default so long that the model becomes many
+    # times slower as soon as anything else wants the processor; a short while costs nothing.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    from llama_cpp import _internals, llama_model_default_params
+    from llama_cpp._utils import suppress_stdout_stderr
+
+    params = llama_model_default_params()
+    params.vocab_only = True  # the metadata alone: milliseconds, whatever the model's size
+    with suppress_stdout_stderr(disable=False):
+        model = _internals.LlamaModel(path_model=str(path), params=params, verbose=False)
+        metadata = model.metadata()
+        model.close()  # type: ignore[no-untyped-call]
+    return next((int(v) for k, v in metadata.items() if k.endswith(".context_length")), 2048)
+
+
+class LlamaChat(BaseChatModel):
+    """A GGUF chat model, run in this process, with the chat template that the GGUF carries.
+
+    The model is loaded on first use. One lock: llama.cpp's context serves one generation at a time.
+    """
+
+    path: Path
+    threads: int = 0
+    max_tokens: int = 160
+    lora_path: Path | None = None
+
+    _llama: Any = PrivateAttr(default=None)
+    _lock: threading.RLock = PrivateAttr(default_factory=threading.RLock)
+
+    @property
+    def _llm_type(self) -> str:
+        return "llama.cpp"
+
+    def check(self) -> int:
+        """Return the tokens of context in the GGUF's metadata: milliseconds. Raises ModelError for no whole GGUF."""
+        try:
+            return _trained_context(self.path)
+        except (ValueError, RuntimeError, OSError, AssertionError) as error:
+            raise ModelError(
+                f"llama.cpp cannot read {self.path} ({error}); expected a whole GGUF chat model: pass --model PATH.gguf"
+            ) from error
+
+    def warm(self) -> Any:
+        """Load the model if that has not happened yet, and return it. Raises ModelError."""
+        with self._lock:
+            if self._llama is None:
+                self._llama = self._load()
+            return self._llama
+
+    def _load(self) -> Any:
+        import llama_cpp
+
+        trained = self.check()
+        threads = self.threads or os.cpu_count() or 1
+        options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads, "verbose": False}
+        try:
+            if self.lora_path is not None:
+                options["lora_path"] = str(self.lora_path)
+            return llama_cpp.Llama(str(self.path), n_ctx=min(trained, MOST_CONTEXT), **options)
+        except (ValueError, RuntimeError, OSError, AssertionError) as error:
+            raise ModelError(
+                f"llama.cpp cannot load {self.path} ({error}); expected a whole GGUF chat model: pass --model PATH.gguf"
+            ) from error
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        """Yield the reply piece by piece. Closing the generator stops the model at once.
+
+        `choices=n` makes the reply open with numbers of at most n sentences, as in [2][3], or [0]; the chunks
+        then carry in `response_metadata["choice"]` the probabilities of 0 … n as the first number.
+        """
+        with self._lock:
+            llama = self.warm()
+            opening = Opening(llama, int(kwargs["choices"])) if kwargs.get("choices") else None
+            parts = llama.create_chat_completion(
+                [{"role": ROLES.get(m.type, "user"), "content": str(m.content)} for m in messages],
+                stream=True,
+                temperature=0.0,
+                repeat_penalty=1.0,
+                max_tokens=int(kwargs.get("max_tokens", self.max_tokens)),
+                stop=stop or [],
+                logits_processor=[opening] if opening else None,
+            )
+            try:
+                for part in parts:
+                    text = part["choices"][0]["delta"].get("content") or ""
+                    if text:
+                        told = {"choice": opening.probabilities} if opening and opening.probabilities else {}
+                        chunk = ChatGenerationChunk(message=AIMessageChunk(content=text, response_metadata=told))
+                        if run_manager:
+                            run_manager.on_llm_new_token(text, chunk=chunk)
+                        yield chunk
+            except (ValueError, RuntimeError) as error:
+                raise ModelError(f"the language model failed: {error}; ask something shorter") from error
+            finally:
+                parts.close()
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Fold the stream: there is one path only."""
+        text = "".join(str(c.message.content) for c in self._stream(messages, stop, run_manager, **kwargs))
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
+
+
+class Opening:
+    """Holds the beginning of a reply to the form [2][3], or [0] for none, and notes how sure the model is.
+
+    A logits processor: called with all tokens so far and the scores of the next one.
+    """
+
+    def __init__(self, llama: Any, most: int) -> None:
+        """Take the loaded model and the highest number that may be named (at most 9: one token each)."""
+
+        def token(text: str) -> int:
+            return int(llama.tokenize(text.encode(), add_bos=False, special=False)[-1])
+
+        self._open, self._close, self._more = token("["), token("]"), token("[1][2]"[2:4])
+        self._digits = [token(str(n)) for n in range(min(most, 9) + 1)]
+        self._start = -1
+        self.probabilities: tuple[float, ...] = ()
+
+    def __call__(self, tokens: Any, scores: Any) -> Any:
+        """Return the scores with every token forbidden that would break the form."""
+        if self._start < 0:
+            self._start = len(tokens)
+        said = [int(t) for t in tokens[self._start :]]
+        if self._close in said:
+            return scores
+        if not said:
+            return _only(scores, [self._open])
+        if said[-1] in self._digits:
+            return _only(scores, [self._close] if said[-1] == self._digits[0] else [self._close, self._more])
+        if len(said) == 1:
+            kept = np.array([float(scores[d]) for d in self._digits])
+            shares = np.exp(kept - kept.max())
+            self.probabilities = tuple(float(s) for s in shares / shares.sum())
+            return _only(scores, self._digits)
+        left = [d for d in self._digits[1:] if d not in said]
+        return _only(scores, left or [self._close])
+
+
+def _only(scores: Any, allowed: list[int]) -> Any:
+    held = np.full_like(scores, -np.inf)
+    held[allowed] = scores[allowed]
+    return held

@@ -1,0 +1,156 @@
+"""The training data: short texts with questions written for this project, and SQuAD articles. Knows no model.
+
+A lesson is one text cut into passages as the assistant cuts it, with questions, each with the passages that
+answer it. `texts/` is trained on; `calibration/` never is: it shows how training goes, and the decision to
+answer is calibrated on it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assistant.chunking import chunk, split_sentences
+from assistant.corpus import parse
+from assistant.errors import EvaluationError
+from assistant.lexis import STOPWORDS, terms
+from assistant.records import Corpus, Passage, Turn
+
+TEXTS = Path(__file__).parent / "texts"
+CALIBRATION = Path(__file__).parent / "calibration"
+KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question on a lesson: how it is asked, which passages answer it (none: nothing does), the ideal answer."""
+
+    kind: str
+    query: str
+    gold: frozenset[int]
+    reference: str = ""
+    span: str = ""
+
+    @property
+    def answerable(self) -> bool:
+        """Tell whether any passage answers."""
+        return bool(self.gold)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A text as passages, and the questions on it."""
+
+    name: str
+    passages: tuple[Passage, ...]
+    examples: tuple[Example, ...]
+    related: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+
+
+def query_of(question: str, history: Sequence[Turn]) -> str:
+    """Return a question with the last turns in front, as retrieval puts a follow-up; see `retrieval.standalone`."""
+    asked = [t.content for t in history if t.role == "user"][-1:]
+    told = [" ".join(t.content.split()[:25]) for t in history if t.role == "assistant"][-1:]
+    return " ".join((*asked, *told, question))
+
+
+def written(folder: Path = TEXTS) -> list[Lesson]:
+    """Return the lessons written for this project in `folder`. Raises EvaluationError when there are none."""
+    lessons = []
+    for path in sorted(folder.glob("*.md")):
+        raw = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines() if line]
+        lessons.append(_lesson(path.stem, path.read_text(encoding="utf-8"), raw))
+    if not lessons:
+        raise EvaluationError(f"no training texts in {folder}; expected *.md with *.jsonl beside them")
+    return lessons
+
+
+def squad(path: Path) -> tuple[list[Lesson], list[Lesson]]:
+    """Return the articles of a SQuAD 2.0 file as lessons: (to train on, to look at)."""
+    train: list[Lesson] = []
+    look: list[Lesson] = []
+    try:
+        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise EvaluationError(f"cannot read {path} ({error}); expected a SQuAD 2.0 JSON file") from error
+    for article in articles:
+        paragraphs = [" ".join(p["context"].split()) for p in article["paragraphs"]]
+        text = "# " + article["title"].replace("_", " ") + "\n\n" + "\n\n".join(paragraphs) + "\n"
+        raw = [q for p, context in zip(article["paragraphs"], paragraphs, strict=True) for q in _asked(p, context)]
+        (look if article["title"] in KEPT_OUT_ARTICLES else train).append(_lesson(article["title"], text, raw))
+    return train, look
+
+
+def _asked(paragraph: Mapping[str, Any], context: str) -> Iterator[dict[str, Any]]:
+    spans, at = [], 0
+    for sentence in split_sentences(context):
+        at = context.find(sentence, at)
+        spans.append((at, at + len(sentence), sentence))
+    for q in paragraph["qas"]:
+        question: dict[str, Any] = {"question": q["question"].strip(), "kind": "squad_none", "support": []}
+        if q["answers"]:
+            said = " ".join(q["answers"][0]["text"].split())
+            start = context.find(said, max(0, q["answers"][0]["answer_start"] - 8))
+            held = [s for a, b, s in spans if a <= start < b]
+            if not held:
+                continue
+            question.update(kind="squad", support=held, span=said)
+        yield question
+
+
+def _lesson(name: str, text: str, raw: Sequence[Mapping[str, Any]]) -> Lesson:
+    passages = chunk(Corpus((parse(text, name),), ""))
+    folded = [_folded(p.plain) for p in passages]
+    examples = []
+    for q in raw:
+        gold: set[int] = set()
+        for sentence in q["support"]:
+            wanted = _folded(sentence)
+            gold |= {i for i, t in enumerate(folded) if len(t) > 3 and (t in wanted or wanted in t)}
+        if q["support"] and not gold:
+            continue
+        turns = [Turn(t["role"], t["content"]) for t in q.get("history", ())]
+        query = query_of(q["question"], turns)
+        examples.append(Example(q["kind"], query, frozenset(gold), q.get("reference", ""), q.get("span", "")))
+    return Lesson(name, passages, tuple(examples))
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).lower()
+
+
+def overlap_ranks(lesson: Lesson, query: str) -> list[int]:
+    """Return passage numbers by shared words weighted by rarity, best first: cheap hard negatives."""
+    bags = [set(terms(" ".join((*p.path[-2:], *p.labels, p.plain)))) for p in lesson.passages]
+    wanted = {t for t in terms(query) if t not in STOPWORDS}
+    weight = {t: 1 / (1 + sum(t in bag for bag in bags)) for t in wanted}
+    scores = [sum(weight[t] for t in wanted & bag) for bag in bags]
+    return sorted(range(len(bags)), key=lambda i: -scores[i])
+
+
+def misspelt(text: str, rng: random.Random) -> str:
+    """Return a text as typed in haste: letters swapped, dropped or doubled in about every third word."""
+    said = text.split()
+    for _ in range(max(1, len(said) // 3)):
+        i = rng.randrange(len(said))
+        word = said[i]
+        if len(word) < 4:
+            continue
+        j = rng.randrange(1, len(word) - 2)
+        said[i] = rng.choice(
+            (
+                word[:j] + word[j + 1] + word[j] + word[j + 2 :],
+                word[:j] + word[j + 1 :],
+                word[:j] + word[j] + word[j:],
+            )
+        )
+    joined = " ".join(said)
+    return joined.lower().rstrip("?") if rng.random() < 0.7 else joined
+
+
+Rank = Callable[[Lesson, str], list[int]]

@@ -1,0 +1,1 @@
+"""The shipped glossary, as data."""

@@ -1,0 +1,86 @@
+"""Scripted doubles for the slow parts. Each records its calls."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
+
+from assistant.lexis import content
+
+
+class WordEmbeddings(Embeddings):
+    """A text → the unit sum of a fixed random vector for each of its words: shared words make texts near."""
+
+    def __init__(self, dimensions: int = 32) -> None:
+        self.dimensions = dimensions
+        self.calls: list[list[str]] = []
+
+    def _word(self, word: str) -> np.ndarray[Any, Any]:
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
+        return np.random.default_rng(seed).normal(size=self.dimensions)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.calls.append(texts)
+        rows = []
+        for text in texts:
+            row = sum((self._word(w) for w in content(text)), np.full(self.dimensions, 1e-6))
+            rows.append([float(x) for x in row / np.linalg.norm(row)])
+        return rows
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+class ScriptedChat(BaseChatModel):
+    """Replies with the next scripted text, a word at a time, and records the messages it was given."""
+
+    replies: list[str]
+    _given: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    _closed: list[bool] = PrivateAttr(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    @property
+    def given(self) -> list[list[BaseMessage]]:
+        return self._given
+
+    @property
+    def closed_early(self) -> list[bool]:
+        """For each call, whether the stream was closed before its end."""
+        return self._closed
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        self._given.append(messages)
+        self._closed.append(True)
+        at = len(self._closed) - 1
+        reply = self.replies[min(len(self._given), len(self.replies)) - 1]
+        for n, word in enumerate(reply.split(" ")):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word if not n else " " + word))
+        self._closed[at] = False
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        text = "".join(str(c.message.content) for c in self._stream(messages, stop, run_manager, **kwargs))
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from assistant import selection
+from assistant.records import Hit, Passage
+from tests.making import parsed
+
+_, PASSAGES = parsed()
+
+
+def hits(*found: tuple[str, float]) -> tuple[Hit, ...]:
+    """Return hits for the passages that begin with the given words."""
+    made = []
+    for begin, score in found:
+        passage = next(p for p in PASSAGES if p.plain.startswith(begin))
+        made.append(Hit(passage, score, score, score, 0.0))
+    return tuple(made)
+
+
+def begins(passages: tuple[Passage, ...]) -> list[str]:
+    return [p.plain.split()[0] for p in passages]
+
+
+def test_the_model_reads_in_reading_order() -> None:
+    found = hits(("It protects", 0.9), ("A hull", 0.8), ("Luff", 0.7))
+    assert begins(selection.to_read(found, 2)) == ["A", "It"]
+
+
+def test_only_near_hits_are_quoted_and_at_most_three() -> None:
+    assert begins(selection.to_quote("hull?", hits(("A hull", 1.0), ("Hulls", 0.95), ("Luff", 0.5)), PASSAGES)) == [
+        "A",
+        "Hulls",
+    ]
+    near = hits(("A hull", 1.0), ("Hulls", 0.99), ("Reefing", 0.98), ("It protects", 0.97))
+    assert len(selection.to_quote("hull?", near, PASSAGES)) == 3
+    assert selection.to_quote("hull?", (), PASSAGES) == ()
+
+
+@pytest.mark.parametrize("first", ["Leech", "Every sail has"])
+def test_a_list_question_brings_the_whole_list(first: str) -> None:
+    found = selection.to_quote("What are the parts of a sail?", hits((first, 1.0), ("A hull", 0.5)), PASSAGES)
+    assert begins(found) == ["Luff:", "Leech:", "Foot:"]
+
+
+def test_a_list_elsewhere_is_not_taken_for_the_answer() -> None:
+    found = selection.to_quote("What are hulls of 40 feet in need of?", hits(("Hulls", 1.0), ("Luff", 0.2)), PASSAGES)
+    assert begins(found) == ["Hulls"]
+
+
+def test_a_line_that_only_announces_is_not_quoted_alone() -> None:
+    found = selection.to_quote("sail", hits(("Every sail has", 1.0), ("Reefing", 0.9)), PASSAGES)
+    assert begins(found) == ["Reefing"]
+
+
+def test_a_quotation_names_its_subject_once() -> None:
+    reefing = [p for p in PASSAGES if p.subject == "Reefing"]
+    assert selection.quotation(reefing[1]) == "Reefing: It protects the mast."
+    assert selection.quotation(reefing[1], reefing[0]) == "It protects the mast."
+    assert selection.quotation(reefing[0]) == "Reefing makes a sail smaller in strong wind."
+
+
+def test_a_bare_item_is_quoted_with_its_label_and_a_full_stop() -> None:
+    _, passages = parsed("# Work\n\n1. Pruning\n   - Can be done later\n2. Sharing\n   - Saves memory\n")
+    bare = next(p for p in passages if p.plain.startswith("Can"))
+    assert selection.quotation(bare) == "Pruning: Can be done later."
+
+
+def test_labels_that_recur_do_not_name_their_item() -> None:
+    _, passages = parsed("# Size\n\n## Small\n\n- Use: short texts\n\n## Large\n\n- Use: long texts\n")
+    assert [selection.quotation(p) for p in passages] == ["Small: Use: short texts.", "Large: Use: long texts."]
+
+
+@pytest.mark.parametrize(
+    ("question", "listed"),
+    [
+        ("List the parts.", True),
+        ("Which techniques are there?", True),
+        ("What are the benefits of distillation?", True),
+        ("Enumerate them", True),
+        ("Who made it?", False),
+        ("How does it work?", False),
+    ],
+)
+def test_list_questions_are_told(question: str, listed: bool) -> None:
+    assert selection.wants_list(question) is listed
