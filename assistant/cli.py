@@ -301,14 +301,14 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
             assistant = open_assistant(settings)
             for case in asked:
-                rows.append(assistant.signals(case.question))
+                rows.append(assistant.signals(case.question, read=True))
                 progress(len(rows), sum(len(c) for _, c in sets))
     labels = [case.answerable for _, asked in sets for case in asked]
     full = calibrate.fit(rows, labels)
     bare = calibrate.fit([{k: v for k, v in r.items() if not k.startswith("reader")} for r in rows], labels)
     path = Path(arguments.out or str(files("assistant").joinpath("data/calibration.json")))
-    calibrate.save(path, reader=full, retrieval=bare)
-    for name, found in (("with the reader", full), ("without", bare)):
+    calibrate.save(path, first=bare, second=full)
+    for name, found in (("with the language model", full), ("without", bare)):
         right = sum((found.probability(r) >= 0.5) == label for r, label in zip(rows, labels, strict=True))
         print(f"{name}: {right} of {len(rows)} decided right on the questions it was fitted to")
     print(f"written: {path}")

@@ -39,12 +39,19 @@ class Calibration:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, z))))
 
 
-def shipped_calibration(trained: bool) -> Calibration:
-    """Return the calibration that ships: with the trained reader's own doubt among the signals, or without."""
-    found = json.loads(files("assistant").joinpath("data/calibration.json").read_text())[
-        "reader" if trained else "retrieval"
-    ]
-    return Calibration(float(found["bias"]), dict(found["weights"]), int(found["questions"]))
+@dataclass(frozen=True)
+class Decision:
+    """Whether to answer: `first` on retrieval and the ranker, `second` with what the language model makes of them."""
+
+    first: Calibration
+    second: Calibration
+
+
+def shipped_decision() -> Decision:
+    """Return the decision as it ships, fitted by `glossary calibrate`."""
+    found = json.loads(files("assistant").joinpath("data/calibration.json").read_text())
+    made = {k: Calibration(float(v["bias"]), dict(v["weights"]), int(v["questions"])) for k, v in found.items()}
+    return Decision(made["first"], made["second"])
 
 
 def features(
@@ -63,7 +70,8 @@ def features(
     """
     if not hits:
         return {"nothing": 1.0}
-    top = hits[: min(4, len(hits))]
+    top = hits[:4]
+    ranked = sorted((hit.relevance for hit in hits), reverse=True)
     asked = list(dict.fromkeys(content(question)))
     weight = {s: rarity(s) for s in asked}
     total = sum(weight.values()) or 1.0
@@ -72,6 +80,9 @@ def features(
     codes = [w for w in words(question) if re.search(r"\d|[a-z][A-Z]|[A-Z]{2}", w)]
     strangers = [w for w in codes if not known(w)]
     return {
+        "relevance": ranked[0] / 5,
+        "any": math.log(sum(math.exp(min(30.0, r)) for r in ranked)) / 5,
+        "next": ranked[1] / 5 if len(ranked) > 1 else -2.0,
         "dense": max(hit.dense for hit in hits),
         "fused": top[0].score,
         "lexical_top": top[0].lexical,
@@ -86,7 +97,22 @@ def features(
         "short": float(len(asked) < 2),
         "leans": float(query != question),
         "no_number": float(wants_number(question) and not any(numbers(hit.passage.plain) for hit in top)),
-        "orders": float(is_order(question)),
+    }
+
+
+def doubt(choice: Sequence[float], read: Sequence[Passage], hits: Sequence[Hit]) -> dict[str, float]:
+    """Return the signals of a language model that was asked to name the passages that answer.
+
+    choice  probabilities of none, and of each of `read`, as the first it names
+    """
+    if not choice:
+        return {}
+    named = dict(zip((p.id for p in read), choice[1:], strict=False))
+    best = hits[0].passage.id
+    return {
+        "reader": log_odds(1 - choice[0]),
+        "reader_agrees": named.get(best, 0.0),
+        "reader_sure": max(choice[1:], default=0.0),
     }
 
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from assistant import grounding, selection
 from assistant.errors import QuestionError
-from assistant.lexis import content, numbers, overlap
-from assistant.reader import Reader, Reading
+from assistant.lexis import content, overlap
+from assistant.ranking import Ranks
+from assistant.reader import Reader
 from assistant.records import Answer, Corpus, Hit, Passage, Question, Sentence, Timings, Turn
 from assistant.retrieval import HybridRetriever, standalone
 from assistant.spelling import Speller
 
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
-SURE = 0.6  # probability of the model's first choice from which its choice is shown even against retrieval
+DOUBT = (0.15, 0.85)  # probabilities between which the language model is asked for its own judgement
 TOLD = 0.45  # share of a passage's meaning words in the answer so far from which it need not be quoted as well
 NOT_COVERED = "The glossary does not cover this."
 NOT_A_QUESTION = "I only answer questions from the glossary."
@@ -40,10 +41,11 @@ class Parts:
     corpus: Corpus
     passages: tuple[Passage, ...]
     retriever: HybridRetriever
+    ranker: Ranks
     speller: Speller
     reader: Reader
     model_name: str
-    calibration: grounding.Calibration
+    decision: grounding.Decision
     rarity: Mapping[str, float]
     names: frozenset[str] = frozenset()
     caution: float = 0.5
@@ -85,25 +87,45 @@ class Assistant(Runnable[Input, Answer]):
             yield replace(answer, timings=Timings(first, time.perf_counter() - started))
 
     def find(self, question: Question) -> tuple[str, str, tuple[Hit, ...]]:
-        """Return the question with its spelling repaired, its standalone form, and the passages found for it."""
+        """Return the question with its spelling repaired, its standalone form, and its hits, most relevant first."""
         repaired = self.parts.speller.repair(question.text)
         query = standalone(repaired, question.history)
-        told = question.history[-1].content if query != repaired and question.history[-1].role == "assistant" else ""
-        return repaired, query, self.parts.retriever.hits(query, told)
+        leans = query != repaired
+        told = question.history[-1].content if leans and question.history[-1].role == "assistant" else ""
+        found = self.parts.retriever.hits(query, told)
+        earlier = query.removesuffix(repaired).strip() if leans else ""
+        odds = self.parts.ranker.log_odds(repaired, earlier, found, self.parts.passages)
+        hits = (replace(hit, relevance=o) for hit, o in zip(found, odds, strict=True))
+        return repaired, query, tuple(sorted(hits, key=lambda hit: (-hit.relevance, hit.passage.id)))
 
-    def signals(self, question: Question) -> dict[str, float]:
-        """Return the features that the decision to answer rests on, for calibration."""
+    def signals(self, question: Question, read: bool) -> dict[str, float]:
+        """Return the features that the decision to answer rests on, for calibration; with the reader's when `read`."""
         repaired, query, hits = self.find(question)
-        reading = self.parts.reader.read(query, selection.to_read(hits))
-        reading.close()
-        return self._signals(repaired, query, hits, reading)
+        values = self._features(repaired, query, hits)
+        if read and self.parts.reader.trained:
+            values |= self._doubt(query, hits)
+        return values
 
-    def _signals(self, repaired: str, query: str, hits: Sequence[Hit], reading: Reading | None) -> dict[str, float]:
-        found = grounding.features(repaired, query, hits, self.parts.speller.known, self._rarity)
-        if reading is not None and reading.choice:
-            found["reader"] = grounding.log_odds(1 - reading.choice[0])
-            found["reader_sure"] = max(reading.choice[1:], default=0.0)
+    def probability(self, question: Question) -> float:
+        """Return the probability in (0, 1) that the corpus answers a question."""
+        return self._probability(*self.find(question))
+
+    def _probability(self, repaired: str, query: str, hits: Sequence[Hit]) -> float:
+        values = self._features(repaired, query, hits)
+        found = self.parts.decision.first.probability(values)
+        if self.parts.reader.trained and DOUBT[0] < found < DOUBT[1]:
+            found = self.parts.decision.second.probability(values | self._doubt(query, hits))
         return found
+
+    def _features(self, repaired: str, query: str, hits: Sequence[Hit]) -> dict[str, float]:
+        return grounding.features(repaired, query, hits, self.parts.speller.known, self._rarity)
+
+    def _doubt(self, query: str, hits: Sequence[Hit]) -> dict[str, float]:
+        """Return what the language model makes of the best passages: whether any answers, and the ranker's choice."""
+        read = selection.to_read(hits)
+        reading = self.parts.reader.read(query, read)
+        reading.close()
+        return grounding.doubt(reading.choice, read, hits)
 
     def _rarity(self, stem: str) -> float:
         return self.parts.rarity.get(stem, self._unheard)
@@ -115,17 +137,15 @@ class Assistant(Runnable[Input, Answer]):
         if grounding.is_order(question.text):
             yield self._abstain(answer, NOT_A_QUESTION)
             return
-        read = selection.to_read(hits)
-        reading = self.parts.reader.read(query, read)
-        try:
-            probability = self.parts.calibration.probability(self._signals(repaired, query, hits, reading))
-            answer = replace(answer, probability=probability)
-            if probability < self.parts.caution:
-                yield self._abstain(answer, NOT_COVERED)
-            else:
-                yield from self._write(answer, repaired, read, reading)
-        finally:
-            reading.close()
+        probability = self._probability(repaired, query, hits)
+        answer = replace(answer, probability=probability)
+        evidence = selection.to_quote(repaired, hits, self.parts.passages)
+        if probability < self.parts.caution or not evidence:
+            yield self._abstain(answer, NOT_COVERED)
+        elif self.parts.reader.trained:
+            yield replace(self._quote(answer, evidence), complete=True)
+        else:
+            yield from self._write(answer, query, evidence)
 
     def _abstain(self, answer: Answer, reason: str) -> Answer:
         nearest = dict.fromkeys(h.passage.subject for h in answer.hits if h.passage.subject)
@@ -134,64 +154,40 @@ class Assistant(Runnable[Input, Answer]):
             suggestions=tuple(nearest)[:MOST_SUGGESTIONS], complete=True,
         )  # fmt: skip
 
-    def _write(self, answer: Answer, question: str, read: Sequence[Passage], reading: Reading) -> Iterator[Answer]:
-        """Show what the model says and the passages support, then quote what else the evidence holds.
+    def _write(self, answer: Answer, query: str, evidence: Sequence[Passage]) -> Iterator[Answer]:
+        """Show what the model says and the passages support, then quote what it left untold of the evidence.
 
-        The model's sentence counts where it rests on evidence that retrieval found too, or that the model is
-        sure of: measured apart, each of the two chooses wrong sentences that the other does not.
+        Only for a model that was not trained to choose: the bundled one chooses, and its words are quotations.
         """
-        evidence, chooser = self._evidence(question, answer.hits, reading)
-        rest = [p for p in read if p not in evidence]
-        title = ""
-        for sentence, item in reading.sentences:
-            if sentence.endswith(":") and not item:
-                title = sentence if self._introduces(sentence, question, evidence) else title
-                continue  # the line above a list, whose items are quoted by number
-            backing = grounding.support(sentence, [*evidence, *rest], self.parts.names)
-            fits = any(p in evidence for p in backing)
-            if fits and all(sentence.lower() != s.text.lower() for s in answer.sentences):
-                citations, cited = grounding.cite(backing, answer.citations)
-                said = Sentence(sentence, "model", cited, item, "model")
-                answer = replace(answer, sentences=(*answer.sentences, said), citations=citations)
-                yield answer
+        read = selection.to_read(answer.hits)
+        reading = self.parts.reader.read(query, read)
+        try:
+            rest = [p for p in read if p not in evidence]
+            for sentence, item in reading.sentences:
+                backing = grounding.support(sentence, [*evidence, *rest], self.parts.names)
+                fits = any(p in evidence for p in backing)
+                if fits and all(sentence.lower() != s.text.lower() for s in answer.sentences):
+                    citations, cited = grounding.cite(backing, answer.citations)
+                    said = Sentence(sentence, "model", cited, item, "model")
+                    answer = replace(answer, sentences=(*answer.sentences, said), citations=citations)
+                    yield answer
+        finally:
+            reading.close()
         missing = [p for p in evidence if not _told(p, answer.sentences)]
         if missing:
-            if selection.is_list(evidence) and (title or len(missing) > 2):
-                missing = list(evidence)
-            answer = self._quote(answer, missing, chooser, title)
+            answer = self._quote(answer, evidence if selection.is_list(evidence) and len(missing) > 2 else missing)
         yield replace(answer, complete=True)
 
-    def _evidence(
-        self, question: str, hits: Sequence[Hit], reading: Reading
-    ) -> tuple[tuple[Passage, ...], Literal["model", "retrieval"]]:
-        """Return the passages that the answer must convey, and whether the model chose any of them."""
-        quoted = selection.to_quote(question, hits, self.parts.passages)
-        if not self.parts.reader.trained or not reading.chosen:
-            return quoted, "retrieval"
-        if max(reading.choice[1:], default=0.0) >= SURE or selection.is_list(reading.chosen):
-            chosen = selection.completed(question, reading.chosen, self.parts.passages)
-            if selection.is_list(chosen) or selection.is_list(quoted):
-                return (chosen, "model") if selection.is_list(chosen) else (quoted, "retrieval")
-            return selection.merged(chosen, quoted), "model"
-        return quoted, "model" if set(quoted) & set(reading.chosen) else "retrieval"
-
-    def _introduces(self, title: str, question: str, chosen: Sequence[Passage]) -> bool:
-        """Tell whether the line above a list only repeats the question and the names that stand above the items."""
-        said = {*content(question), *(s for p in chosen for n in (*p.path, *p.labels) for s in content(n))}
-        return overlap(content(title), said) == 1 and not set(numbers(title)) - set(numbers(question))
-
-    def _quote(
-        self, answer: Answer, passages: Sequence[Passage], chooser: Literal["model", "retrieval"], title: str = ""
-    ) -> Answer:
-        listed = selection.is_list(passages) and (bool(title) or len(passages) > 2)
+    def _quote(self, answer: Answer, passages: Sequence[Passage]) -> Answer:
+        listed = selection.is_list(passages) and len(passages) > 2
         sentences, citations = list(answer.sentences), answer.citations
-        line = title or selection.lead(passages)
+        line = selection.lead(passages)
         if listed and line:
-            sentences.append(Sentence(line, "model" if title else "quote", (), chosen=chooser))
+            sentences.append(Sentence(line, "quote", (), chosen="model"))
         for before, passage in zip((None, *passages), passages, strict=False):
             citations, cited = grounding.cite([passage], citations)
             text = passage.plain if listed else selection.quotation(passage, before)
-            sentences.append(Sentence(text, "quote", cited, item=listed, chosen=chooser))
+            sentences.append(Sentence(text, "quote", cited, item=listed, chosen="model"))
         return replace(answer, sentences=tuple(sentences), citations=citations)
 
 

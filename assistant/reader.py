@@ -14,7 +14,8 @@ from langchain_core.language_models import BaseChatModel
 from assistant import prompt
 from assistant.records import Passage
 
-MOST_TOKENS = 110  # an answer of 60 words; a list is named by number and quoted, not written
+MOST_TOKENS = 110  # an answer of 60 words
+MOST_NAMED_TOKENS = 12  # four numbers in brackets
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Reader:
 
         def pieces() -> Generator[str]:
             asked = prompt.messages(query, passages, self.trained)
-            options: dict[str, Any] = {"max_tokens": MOST_TOKENS}
+            options: dict[str, Any] = {"max_tokens": MOST_NAMED_TOKENS if self.trained else MOST_TOKENS}
             if self.trained:
                 options["choices"] = len(passages)
             for piece in self.model.stream(asked, **options):

@@ -116,7 +116,8 @@ class Hit:
     """A passage found for a question, with the scores that found it.
 
     `dense` and `context` are cosines in [-1, 1] of the passage and of its block; `lexical` is the
-    share in [0, 1] of the question's BM25 weight; `score` is their fusion, and what hits are ordered by.
+    share in [0, 1] of the question's BM25 weight; `score` is their fusion, which retrieval orders by.
+    `relevance` is the log odds that the passage answers, given by a model that read it with the question.
     """
 
     passage: Passage
@@ -124,6 +125,7 @@ class Hit:
     dense: float
     context: float
     lexical: float
+    relevance: float = 0.0
 
 
 @dataclass(frozen=True)

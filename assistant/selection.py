@@ -1,15 +1,18 @@
-"""Hits → the passages that a reply is read from, and those that are quoted in its place. Pure."""
+"""Hits → the passages that the language model reads, and those that an answer quotes. Pure."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from assistant.lexis import content, overlap, words
 from assistant.records import Hit, Passage
 
-READ = 6  # passages shown to the model: more delay the first word by about 0.1 s each
-NEAR = 0.86  # share of the best score that a further quotation must reach
+READ = 5  # passages shown to the language model: more delay the first word by about 0.15 s each
+NEAR = 2.5  # log odds below those of the best passage, within which a further one is quoted
+LIKELY = -0.5  # log odds from which a further passage is quoted
+LISTED = -2.0  # log odds from which an item speaks for its whole list
 MOST_QUOTED = 3
 MOST_QUOTED_WORDS = 60
 MOST_LIST_WORDS = 120
@@ -18,6 +21,11 @@ _LIST = re.compile(
     r"|points|steps|(?:what|which) (?:\w+ ){0,3}(?:are|were|do|does|did|can|have)\b"
     r"|advantages|benefits|techniques|methods|types|kinds|ways"
     r"|examples|stages|parts|components|reasons|every\b|each of)",
+    re.I,
+)
+_SEVERAL = re.compile(
+    r"\b(?:vs|versus|compare[ds]?|comparison|differ\w*|contrast|side by side|against|between|both|respectively|each|or"
+    r"|than|rather|instead|next to|and)\b",
     re.I,
 )
 _LEANING = re.compile(r"(?:this|that|these|those|it|its|they|their|such|here|both|he|she|his|her)\b", re.I)
@@ -35,26 +43,28 @@ def to_read(hits: Sequence[Hit], most: int = READ) -> tuple[Passage, ...]:
 
 
 def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> tuple[Passage, ...]:
-    """Return the passages to quote when only the retrieval speaks: a whole list, or the best few sentences."""
+    """Return what answers, in reading order: a whole list, or the best passage and the few that answer as well.
+
+    `hits` come best first by relevance. A further passage is added where it more likely answers than not, or
+    is nearly as good as the best one.
+    """
     if not hits:
         return ()
-    if wants_list(question):
-        whole = whole_list(question, hits, passages)
-        if whole:
-            return whole
-    chosen: list[Passage] = []
-    said = 0
-    for hit in hits:
+    whole = whole_list(question, hits, passages)
+    if whole:
+        return whole
+    usable = [h for h in hits if not h.passage.plain.endswith(":") and not _is_bare_label(h.passage, passages)]
+    best, *others = usable or hits[:1]
+    chosen = [best.passage]
+    several = bool(_SEVERAL.search(question))
+    most_words = MOST_QUOTED_WORDS + (15 if several else 0)
+    said = len(best.passage.plain.split())
+    for hit in others:
         length = len(hit.passage.plain.split())
-        if chosen and (hit.score < NEAR * hits[0].score or said + length > MOST_QUOTED_WORDS):
-            continue
-        if hit.passage.plain.endswith(":") or (not chosen and _is_bare_label(hit.passage, passages)):
-            continue
-        chosen.append(hit.passage)
-        said += length
-        if len(chosen) == MOST_QUOTED:
-            break
-    chosen = chosen or [hits[0].passage]
+        floor = max(best.relevance - NEAR, LIKELY - (1.0 if several else 0.0))
+        if hit.relevance >= floor and said + length <= most_words and len(chosen) < MOST_QUOTED + several:
+            chosen.append(hit.passage)
+            said += length
     return tuple(sorted(chosen, key=lambda p: p.id))
 
 
@@ -64,28 +74,36 @@ def _is_bare_label(passage: Passage, passages: Sequence[Passage]) -> bool:
 
 
 def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> tuple[Passage, ...]:
-    """Return all items of the list that the best hits stand in or introduce; empty when they point at none."""
-    votes: dict[tuple[str, int], float] = {}
-    for rank, hit in enumerate(hits[:5]):
+    """Return all items of the list that the best hits stand in or introduce; empty when they point at none.
+
+    A list is meant where its line above is the best hit, or where the question may ask for several things and
+    the items that likely answer outweigh every other passage.
+    """
+    best = hits[0]
+    opened = _groups_of(best.passage, passages) if best.passage.plain.endswith(":") else ()
+    if opened:
+        return list_items(opened[0], passages)
+    if not wants_list(question):
+        return ()
+    weight: dict[tuple[str, int], float] = {}
+    count: dict[tuple[str, int], int] = {}
+    for hit in hits:
         for group in _groups_of(hit.passage, passages):
-            votes[group] = votes.get(group, 0.0) + hit.score / (rank + 1)
-    if not votes:
+            weight[group] = weight.get(group, 0.0) + share(hit.relevance)
+            count[group] = count.get(group, 0) + (hit.relevance >= LISTED)
+    if not weight:
         return ()
-    asked = content(question)
-    best = max(votes, key=lambda g: votes[g] + overlap(asked, _names(g, passages)))
-    if votes[best] < hits[0].score and hits[0].passage.group != best:
+    found = max(weight, key=lambda g: weight[g])
+    alone = max((share(h.relevance) for h in hits if found not in _groups_of(h.passage, passages)), default=0.0)
+    if weight[found] < alone or count[found] < 2:
         return ()
-    items = list_items(best, passages)
+    items = list_items(found, passages)
     return items if len(items) > 1 else ()
 
 
-def merged(first: Sequence[Passage], then: Sequence[Passage]) -> tuple[Passage, ...]:
-    """Return the passages of both in reading order, those of `then` within the words of a quotation."""
-    kept = list(first)
-    for passage in then:
-        if passage not in kept and sum(len(p.plain.split()) for p in (*kept, passage)) <= MOST_QUOTED_WORDS:
-            kept.append(passage)
-    return tuple(sorted(kept, key=lambda p: p.id))
+def share(log_odds: float) -> float:
+    """Return the probability of these log odds."""
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, log_odds))))
 
 
 def list_items(
@@ -95,16 +113,6 @@ def list_items(
     members = [p for p in passages if p.group == group]
     items = [p for n, p in enumerate(members) if p in also or not n or members[n - 1].block != p.block]
     return tuple(items) if sum(len(p.plain.split()) for p in items) <= MOST_LIST_WORDS else ()
-
-
-def completed(question: str, chosen: Sequence[Passage], passages: Sequence[Passage]) -> tuple[Passage, ...]:
-    """Return the chosen passages in reading order; the whole list where they are of one and a list was asked for."""
-    ordered = tuple(sorted(chosen, key=lambda p: p.id))
-    if len(ordered) > 1 and is_list(ordered) and wants_list(question):
-        group = ordered[0].group
-        assert group is not None
-        return list_items(group, passages, ordered) or ordered
-    return ordered
 
 
 def is_list(passages: Sequence[Passage]) -> bool:
@@ -121,11 +129,6 @@ def _groups_of(passage: Passage, passages: Sequence[Passage]) -> list[tuple[str,
         following = passages[passage.id + 1].group
         return [following] if following else []
     return []
-
-
-def _names(group: tuple[str, int], passages: Sequence[Passage]) -> list[str]:
-    first = next(p for p in passages if p.group == group)
-    return content(" ".join((*first.path[-2:], *first.labels)))
 
 
 def quotation(passage: Passage, before: Passage | None = None) -> str:

@@ -86,10 +86,15 @@ def from_path(path: Path, verified: Path | None = None) -> Weights:
     return Weights(path, "path", path.stat().st_size, _remembered_digest(path, verified))
 
 
-def reader_adapter() -> Path | None:
-    """Return the LoRA adapter that ships for the bundled language model, if it does."""
-    path = Path(str(files("assistant").joinpath("data/reader.gguf")))
-    return path if path.is_file() else None
+ADAPTERS = {"reader": "reader.gguf", "ranker": "ranker.safetensors"}
+
+
+def adapter(name: str) -> Path:
+    """Return the file of an adapter that ships with the assistant. Raises WeightsError when it is missing."""
+    path = Path(str(files("assistant").joinpath("data", ADAPTERS[name])))
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; it ships with the assistant: pip install --force-reinstall --no-deps .")
+    return path
 
 
 def digest(path: Path) -> str:

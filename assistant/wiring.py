@@ -36,6 +36,7 @@ def open_assistant(
     """
     from assistant.llm import LlamaChat
     from assistant.pipeline import Assistant, Parts
+    from assistant.ranking import Ranker
     from assistant.reader import Reader
     from assistant.retrieval import HybridRetriever
 
@@ -49,17 +50,21 @@ def open_assistant(
         embedder, index = _index(settings, source, passages, say, progress, rebuild=False)
         speller = Speller((chunking.contextual(p) for p in passages), embedder.english())
         retriever = HybridRetriever(index=index, passages=passages, embeddings=embedder, asked=source.asked)
-        retriever.hits("warm up")
+        ranker = Ranker(
+            weights.bundled(weights.EMBEDDER, verified_file(settings)).path.parent, weights.adapter("ranker")
+        )
+        ranker.log_odds("warm up", "", retriever.hits("warm up")[:1], passages)
         warmed.result()
     return Assistant(
         Parts(
             corpus=source,
             passages=passages,
             retriever=retriever,
+            ranker=ranker,
             speller=speller,
             reader=Reader(model, trained),
             model_name=name,
-            calibration=grounding.shipped_calibration(trained),
+            decision=grounding.shipped_decision(),
             rarity=rarity(passages),
             names=names(passages),
             caution=settings.caution,
@@ -114,7 +119,7 @@ def language_model(settings: Settings) -> tuple[BaseChatModel, str, bool]:
     from assistant.llm import LlamaChat
 
     file = model_weights(settings)
-    adapter = weights.reader_adapter() if file.sha256 == weights.LANGUAGE_MODEL.sha256 else None
+    adapter = weights.adapter("reader") if file.sha256 == weights.LANGUAGE_MODEL.sha256 else None
     model = LlamaChat(path=file.path, threads=settings.threads, lora_path=adapter)
     return model, file.path.stem, adapter is not None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import PrivateAttr
 
 from assistant.lexis import content
+from assistant.records import Hit, Passage
 
 
 class WordEmbeddings(Embeddings):
@@ -38,6 +39,17 @@ class WordEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
+
+
+class FusedRanks:
+    """Log odds that grow with the fused score of retrieval; records the questions it was given."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def log_odds(self, question: str, earlier: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> list[float]:
+        self.calls.append((question, earlier))
+        return [10.0 * (hit.score - 0.6) for hit in hits]
 
 
 class ScriptedChat(BaseChatModel):

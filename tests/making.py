@@ -6,14 +6,14 @@ from pathlib import Path
 
 from assistant import corpus, wiring
 from assistant.chunking import chunk, contextual
-from assistant.grounding import Calibration
+from assistant.grounding import Calibration, Decision
 from assistant.index import open_index
 from assistant.pipeline import Assistant, Parts
 from assistant.reader import Reader
 from assistant.records import Corpus, Passage
 from assistant.retrieval import HybridRetriever
 from assistant.spelling import Speller
-from tests.doubles import ScriptedChat, WordEmbeddings
+from tests.doubles import FusedRanks, ScriptedChat, WordEmbeddings
 
 TEXT = """# Boats
 
@@ -57,10 +57,11 @@ def assistant(
         corpus=source,
         passages=passages,
         retriever=HybridRetriever(index=index, passages=passages, embeddings=embeddings),
+        ranker=FusedRanks(),
         speller=speller,
         reader=Reader(model, trained),
         model_name="scripted",
-        calibration=calibration,
+        decision=Decision(calibration, calibration),
         rarity=wiring.rarity(passages),
         names=wiring.names(passages),
     )

@@ -169,7 +169,7 @@ def test_elsewhere_shares_the_model_and_knows_the_other_corpus(tmp_path: Path) -
 def test_the_index_in_memory_finds_what_the_stored_one_does(tmp_path: Path) -> None:
     embeddings = WordEmbeddings()
     stored = open_index(tmp_path, tmp_path / "boats.md", "digest", PASSAGES, embeddings, "words")
-    held = trials._Index(SOURCE, PASSAGES, embeddings)
+    held = trials.MemoryIndex(SOURCE, PASSAGES, embeddings)
     for text in ("What is a hull?", "reefing protects", "edge of the sail"):
         vector = embeddings.embed_query(text)
         for kind in ("passage", "block", "asked"):

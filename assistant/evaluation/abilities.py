@@ -207,8 +207,7 @@ def at_no_caution(
     """Ask all questions with the decision to answer off; return outcomes with the probability of answerability."""
     bold = type(assistant)(replace(assistant.parts, caution=0.0))
     outcomes = runner.run(bold, cases, progress)
-    decide = assistant.parts.calibration.probability
-    return tuple((o, decide(assistant.signals(o.case.question))) for o in outcomes)
+    return tuple((o, assistant.probability(o.case.question)) for o in outcomes)
 
 
 def risk_coverage(judged: Sequence[tuple[Outcome, float]]) -> tuple[tuple[float, float], ...]:

@@ -26,7 +26,7 @@ from assistant.evaluation.report import shown
 from assistant.evaluation.runner import Answers
 from assistant.pipeline import NOT_COVERED, Assistant
 from assistant.reader import Reader, Reading
-from assistant.records import Answer, Corpus, Passage, Question, Sentence, Timings
+from assistant.records import Answer, Corpus, Hit, Passage, Question, Sentence, Timings
 from assistant.retrieval import HybridRetriever
 from assistant.settings import Settings
 from assistant.spelling import Speller
@@ -188,8 +188,15 @@ class _DenseOnly(HybridRetriever):
         return [0.0] * len(self.passages)
 
 
+class _ByFusion:
+    """A ranker that has read nothing: its log odds follow the scores of the retrieval."""
+
+    def log_odds(self, question: str, earlier: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> list[float]:
+        return [6.0 * (hit.score - 1.0) for hit in hits]
+
+
 class _Silent(Reader):
-    """Reads nothing and names nothing, so that the retrieval chooses what is quoted."""
+    """Reads nothing and names nothing, so that the ranker alone chooses and decides."""
 
     def __init__(self, model: BaseChatModel) -> None:
         super().__init__(model, trained=False)
@@ -199,16 +206,17 @@ class _Silent(Reader):
 
 
 class _Unchecked(Assistant):
-    """Shows all that the model says, citing the passages that it named, before what it left untold is quoted."""
+    """Shows all that a model says, citing the passages that it named, before what it left untold is quoted."""
 
-    def _write(self, answer: Answer, question: str, read: Sequence[Passage], reading: Reading) -> Iterator[Answer]:
+    def _write(self, answer: Answer, query: str, evidence: Sequence[Passage]) -> Iterator[Answer]:
+        reading = self.parts.reader.read(query, selection.to_read(answer.hits))
         for sentence, item in reading.sentences:
             if all(sentence.lower() != said.text.lower() for said in answer.sentences):
                 citations, cited = grounding.cite(reading.chosen, answer.citations)
                 said = Sentence(sentence, "model", cited, item, "model")
                 answer = replace(answer, sentences=(*answer.sentences, said), citations=citations)
                 yield answer
-        yield from super()._write(answer, question, read, reading)
+        yield from super()._write(answer, query, evidence)
 
 
 def _retrieving(
@@ -223,9 +231,8 @@ def _retrieving(
 
 
 def _unread(whole: Assistant) -> Assistant:
-    """Return an assistant that quotes what the retrieval chooses, and decides as was fitted without the reader."""
-    calibration = grounding.shipped_calibration(False) if whole.parts.reader.trained else whole.parts.calibration
-    return Assistant(replace(whole.parts, reader=_Silent(whole.parts.reader.model), calibration=calibration))
+    """Return an assistant that asks no language model: the ranker chooses and decides alone."""
+    return Assistant(replace(whole.parts, reader=_Silent(whole.parts.reader.model)))
 
 
 SWITCHES: Mapping[str, tuple[str, Callable[[Assistant], Assistant]]] = {
@@ -233,7 +240,8 @@ SWITCHES: Mapping[str, tuple[str, Callable[[Assistant], Assistant]]] = {
     "asked": ("other ways to ask", lambda a: _retrieving(a, "asked", asked=())),
     "bm25": ("BM25", lambda a: _retrieving(a, kind=_DenseOnly)),
     "context": ("block context", lambda a: _retrieving(a, "block")),
-    "reader": ("the reader: quotation by retrieval alone", _unread),
+    "ranker": ("the ranker: retrieval alone chooses", lambda a: Assistant(replace(a.parts, ranker=_ByFusion()))),
+    "reader": ("the language model's judgement", _unread),
     "check": ("the sentence check", lambda a: _Unchecked(a.parts)),
     "decision": ("the decision to answer", lambda a: Assistant(replace(a.parts, caution=0.0))),
 }
@@ -250,8 +258,8 @@ def without(assistant: Assistant, part: str, fit_on: Sequence[Case] = ()) -> Ass
     bare = SWITCHES[part][1](assistant)
     if not fit_on:
         return bare
-    fitted = calibrate.fit([bare.signals(c.question) for c in fit_on], [c.answerable for c in fit_on])
-    return type(bare)(replace(bare.parts, calibration=fitted))
+    fitted = calibrate.fit([bare.signals(c.question, False) for c in fit_on], [c.answerable for c in fit_on])
+    return type(bare)(replace(bare.parts, decision=grounding.Decision(fitted, fitted)))
 
 
 def everything(assistant: Assistant, settings: Settings, tutorial_path: Path | None) -> Iterator[tuple[str, Answers]]:

@@ -165,7 +165,7 @@ class _Remembered(Embeddings):
         return self._embeddings.embed_query(text)
 
 
-class _Index:
+class MemoryIndex:
     """What `index.PassageIndex` answers, from memory: many small corpora would leave as many stores open."""
 
     def __init__(self, corpus: Corpus, passages: tuple[Passage, ...], embeddings: Embeddings) -> None:
@@ -195,7 +195,7 @@ def elsewhere(assistant: Assistant, corpus: Corpus, embeddings: Embeddings | Non
     english = own.embeddings.english() if isinstance(own.embeddings, MiniLM) else frozenset()
     passages = chunk(corpus)
     retriever = HybridRetriever(
-        index=_Index(corpus, passages, embeddings),
+        index=MemoryIndex(corpus, passages, embeddings),
         passages=passages,
         embeddings=embeddings,
         asked=corpus.asked,

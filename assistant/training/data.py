@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from typing import Any
 from assistant.chunking import chunk, split_sentences
 from assistant.corpus import parse
 from assistant.errors import EvaluationError
-from assistant.lexis import STOPWORDS, terms
 from assistant.records import Corpus, Passage, Turn
+from assistant.retrieval import standalone
 
 TEXTS = Path(__file__).parent / "texts"
 CALIBRATION = Path(__file__).parent / "calibration"
@@ -28,13 +28,18 @@ KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
 
 @dataclass(frozen=True)
 class Example:
-    """A question on a lesson: how it is asked, which passages answer it (none: nothing does), the ideal answer."""
+    """A question on a lesson, the turns before it, which passages answer it (none: nothing does), the ideal answer."""
 
     kind: str
-    query: str
+    question: str
     gold: frozenset[int]
+    history: tuple[Turn, ...] = ()
     reference: str = ""
-    span: str = ""
+
+    @property
+    def query(self) -> str:
+        """The question with the last turns in front, as the assistant reads one that leans on them."""
+        return standalone(self.question, self.history)
 
     @property
     def answerable(self) -> bool:
@@ -50,13 +55,6 @@ class Lesson:
     passages: tuple[Passage, ...]
     examples: tuple[Example, ...]
     related: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
-
-
-def query_of(question: str, history: Sequence[Turn]) -> str:
-    """Return a question with the last turns in front, as retrieval puts a follow-up; see `retrieval.standalone`."""
-    asked = [t.content for t in history if t.role == "user"][-1:]
-    told = [" ".join(t.content.split()[:25]) for t in history if t.role == "assistant"][-1:]
-    return " ".join((*asked, *told, question))
 
 
 def written(folder: Path = TEXTS) -> list[Lesson]:
@@ -115,22 +113,12 @@ def _lesson(name: str, text: str, raw: Sequence[Mapping[str, Any]]) -> Lesson:
         if q["support"] and not gold:
             continue
         turns = [Turn(t["role"], t["content"]) for t in q.get("history", ())]
-        query = query_of(q["question"], turns)
-        examples.append(Example(q["kind"], query, frozenset(gold), q.get("reference", ""), q.get("span", "")))
+        examples.append(Example(q["kind"], q["question"], frozenset(gold), tuple(turns), q.get("reference", "")))
     return Lesson(name, passages, tuple(examples))
 
 
 def _folded(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).lower()
-
-
-def overlap_ranks(lesson: Lesson, query: str) -> list[int]:
-    """Return passage numbers by shared words weighted by rarity, best first: cheap hard negatives."""
-    bags = [set(terms(" ".join((*p.path[-2:], *p.labels, p.plain)))) for p in lesson.passages]
-    wanted = {t for t in terms(query) if t not in STOPWORDS}
-    weight = {t: 1 / (1 + sum(t in bag for bag in bags)) for t in wanted}
-    scores = [sum(weight[t] for t in wanted & bag) for bag in bags]
-    return sorted(range(len(bags)), key=lambda i: -scores[i])
 
 
 def misspelt(text: str, rng: random.Random) -> str:
@@ -151,6 +139,3 @@ def misspelt(text: str, rng: random.Random) -> str:
         )
     joined = " ".join(said)
     return joined.lower().rstrip("?") if rng.random() < 0.7 else joined
-
-
-Rank = Callable[[Lesson, str], list[int]]
