@@ -103,9 +103,9 @@ def _gelu(x: Array) -> Array:
     return np.asarray(x * np.float32(0.5) * (1 + np.copysign(1 - tail, x)), dtype=np.float32)
 
 
-def read_weights(folder: Path) -> dict[str, Array]:
-    """Return the tensors of `model.safetensors` in the model's folder. Raises OSError or ValueError."""
-    return dict(load_file(folder / "model.safetensors"))
+def read_weights(file: Path) -> dict[str, Array]:
+    """Return the tensors of a safetensors file as float32. Raises OSError or ValueError."""
+    return {name: np.asarray(tensor, dtype=np.float32) for name, tensor in load_file(file).items()}
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -121,7 +121,7 @@ class QueryEncoder:
 
     def __init__(self, folder: Path) -> None:
         """Read `model.safetensors` and `tokenizer.json` in the model's folder. Raises OSError or ValueError."""
-        self._transformer = Transformer(read_weights(folder))
+        self._transformer = Transformer(read_weights(folder / "model.safetensors"))
         self._tokenizer = read_tokenizer(folder)
         self._tokenizer.enable_truncation(MOST_TOKENS)
 

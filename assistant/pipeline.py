@@ -24,6 +24,7 @@ from assistant.spelling import Speller
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
 DOUBT = (0.15, 0.85)  # probabilities between which the language model is asked for its own judgement
+TRUST = 3.0  # log odds that a passage loses for each point of fused score below the best hit
 TOLD = 0.45  # share of a passage's meaning words in the answer so far from which it need not be quoted as well
 NOT_COVERED = "The glossary does not cover this."
 NOT_A_QUESTION = "I only answer questions from the glossary."
@@ -95,7 +96,7 @@ class Assistant(Runnable[Input, Answer]):
         found = self.parts.retriever.hits(query, told)
         earlier = query.removesuffix(repaired).strip() if leans else ""
         odds = self.parts.ranker.log_odds(repaired, earlier, found, self.parts.passages)
-        hits = (replace(hit, relevance=o) for hit, o in zip(found, odds, strict=True))
+        hits = (replace(h, relevance=o + TRUST * (h.score - found[0].score)) for h, o in zip(found, odds, strict=True))
         return repaired, query, tuple(sorted(hits, key=lambda hit: (-hit.relevance, hit.passage.id)))
 
     def signals(self, question: Question, read: bool) -> dict[str, float]:

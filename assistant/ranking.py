@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from assistant.errors import ModelError
 from assistant.minilm import Array, Transformer, read_tokenizer, read_weights
@@ -74,10 +73,11 @@ class Ranker:
         with self._lock:
             if self._ready is None:
                 try:
-                    changes = {k: v.astype(np.float32) for k, v in load_file(self._adapter).items()}
-                    weights = read_weights(self._folder)
+                    changes = read_weights(self._adapter)
+                    weights = read_weights(self._folder / "model.safetensors")
                     for name in [k.removesuffix(".lora_b") for k in changes if k.endswith(".lora_b")]:
-                        weights[name] = weights[name] + SCALE * changes[f"{name}.lora_b"] @ changes[f"{name}.lora_a"]
+                        change = SCALE * changes[f"{name}.lora_b"] @ changes[f"{name}.lora_a"]
+                        weights[name] = np.asarray(weights[name] + change, dtype=np.float32)
                     head = {k: v for k, v in changes.items() if not k.endswith((".lora_a", ".lora_b"))}
                     self._ready = Transformer(weights), head, PairEncoding(read_tokenizer(self._folder))
                 except Exception as error:  # safetensors and tokenizers raise plain ones

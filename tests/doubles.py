@@ -52,6 +52,13 @@ class FusedRanks:
         return [10.0 * (hit.score - 0.6) for hit in hits]
 
 
+class Backwards(FusedRanks):
+    """Log odds that fall with the fused score of retrieval."""
+
+    def log_odds(self, question: str, earlier: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> list[float]:
+        return [-odds for odds in super().log_odds(question, earlier, hits, passages)]
+
+
 class ScriptedChat(BaseChatModel):
     """Replies with the next scripted text, a word at a time, and records the messages it was given."""
 

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from assistant import grounding
 from assistant.errors import EvaluationError
 from assistant.evaluation import baselines, compare, runner
 from assistant.evaluation.baselines import ClosedBook, TopSentence, Tutorial, refuses, tutorial, without
 from assistant.evaluation.compare import Row, mcnemar
 from assistant.evaluation.metrics import Outcome
 from assistant.evaluation.questions import Case
-from assistant.grounding import Calibration
 from assistant.pipeline import Assistant
 from assistant.records import Answer, Corpus, Question, Sentence, Turn
 from assistant.settings import Settings, from_env
-from tests.doubles import ScriptedChat
-from tests.making import ANSWERS, REFUSES, TEXT, assistant, parsed
+from tests.doubles import Backwards, ScriptedChat
+from tests.making import REFUSES, TEXT, assistant, parsed
 
 pytestmark = pytest.mark.process
 
@@ -270,19 +268,18 @@ def test_without_the_reader_the_model_is_not_asked(tmp_path: Path) -> None:
     made, model = assistant(tmp_path, [CREW], trained=True)
     answer = without(made, "reader").ask("How many crew members do hulls of 40 feet need?")
     assert not model.given
-    assert {(s.origin, s.chosen) for s in answer.sentences} == {("quote", "retrieval")}
+    assert {(s.origin, s.chosen) for s in answer.sentences} == {("quote", "model")}
     assert "crew" in answer.text
 
 
-def test_without_the_reader_the_decision_is_the_one_made_without_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fitted = {True: Calibration(1.0, {"reader": 1.0}), False: Calibration(2.0, {"dense": 1.0})}
-    monkeypatch.setattr(grounding, "shipped_calibration", fitted.__getitem__)
-    made, _ = assistant(tmp_path, [CREW], trained=True)
-    assert without(made, "reader").parts.calibration is fitted[False]
-    untrained, _ = assistant(tmp_path, [CREW])
-    assert without(untrained, "reader").parts.calibration is ANSWERS
+def test_without_the_ranker_the_hits_keep_the_order_of_the_retrieval(tmp_path: Path) -> None:
+    made, _ = assistant(tmp_path, [CREW])
+    made = type(made)(replace(made.parts, ranker=Backwards()))
+    question = Question("How many crew members do hulls of 40 feet need?")
+    *_, ranked = made.find(question)
+    *_, fused = without(made, "ranker").find(question)
+    assert [h.score for h in fused] == sorted((h.score for h in fused), reverse=True)
+    assert ranked[0] != fused[0]
 
 
 def test_without_the_check_an_invented_sentence_is_shown(tmp_path: Path) -> None:
@@ -308,9 +305,9 @@ def test_a_part_can_be_left_out_with_the_decision_fitted_anew(tmp_path: Path) ->
     cases = [case("a", "What is a hull?"), case("b", "What does reefing protect?")]
     cases += [case("c", "Who won the 1966 election in Peru?", answerable=False)]
     bare = without(made, "bm25", fit_on=cases)
-    decide = bare.parts.calibration
+    decide = bare.parts.decision.first
     assert decide.questions == 3
-    assert decide.probability(bare.signals(cases[0].question)) > decide.probability(bare.signals(cases[2].question))
+    assert bare.probability(cases[0].question) > bare.probability(cases[2].question)
 
 
 def test_there_are_only_the_parts_that_there_are(tmp_path: Path) -> None:

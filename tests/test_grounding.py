@@ -109,6 +109,16 @@ def test_features_tell_unknown_words_and_codes() -> None:
     assert grounding.features("x", "x", [], lambda w: True, lambda s: 1.0) == {"nothing": 1.0}
 
 
+def test_the_language_models_doubt_is_about_the_passages_it_read() -> None:
+    read = (PASSAGES[0], PASSAGES[1])
+    best_second = [hit(PASSAGES[1], 0.6), hit(PASSAGES[0], 0.4)]
+    found = grounding.doubt((0.2, 0.1, 0.7), read, best_second)
+    assert found["reader_agrees"] == found["reader_sure"] == 0.7
+    assert found["reader"] == pytest.approx(grounding.log_odds(0.8))
+    assert grounding.doubt((0.2, 0.7, 0.1), read, best_second)["reader_agrees"] == 0.1
+    assert grounding.doubt((), read, best_second) == {}
+
+
 def test_calibration_is_the_logistic_function_of_its_features() -> None:
     calibration = grounding.Calibration(bias=-1.0, weights={"dense": 2.0})
     assert calibration.probability({"dense": 0.5, "other": 9.0}) == pytest.approx(0.5)

@@ -29,7 +29,7 @@ FLOORS = {
         f"assistant.{name}"
         for name in ("settings", "corpus", "lexis", "chunking", "spelling", "selection", "grounding", "prompt")
     ),
-    "slow": tuple(f"assistant.{name}" for name in ("weights", "minilm", "embedding", "index", "llm")),
+    "slow": tuple(f"assistant.{name}" for name in ("weights", "minilm", "embedding", "ranking", "index", "llm")),
     "composition": (
         *(f"assistant.{name}" for name in ("retrieval", "reader", "pipeline", "wiring", "cli", "__main__")),
         "assistant",

@@ -10,11 +10,11 @@ _, PASSAGES = parsed()
 
 
 def hits(*found: tuple[str, float]) -> tuple[Hit, ...]:
-    """Return hits for the passages that begin with the given words."""
+    """Return hits of these log odds for the passages that begin with the given words."""
     made = []
-    for begin, score in found:
+    for begin, relevance in found:
         passage = next(p for p in PASSAGES if p.plain.startswith(begin))
-        made.append(Hit(passage, score, score, score, 0.0))
+        made.append(Hit(passage, 0.5, 0.5, 0.5, 0.0, relevance))
     return tuple(made)
 
 
@@ -27,30 +27,38 @@ def test_the_model_reads_in_reading_order() -> None:
     assert begins(selection.to_read(found, 2)) == ["A", "It"]
 
 
-def test_only_near_hits_are_quoted_and_at_most_three() -> None:
-    assert begins(selection.to_quote("hull?", hits(("A hull", 1.0), ("Hulls", 0.95), ("Luff", 0.5)), PASSAGES)) == [
-        "A",
-        "Hulls",
-    ]
-    near = hits(("A hull", 1.0), ("Hulls", 0.99), ("Reefing", 0.98), ("It protects", 0.97))
+def test_what_likely_answers_is_quoted_and_at_most_three() -> None:
+    found = hits(("A hull", 3.0), ("Hulls", 1.5), ("Reefing", -1.0))
+    assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A", "Hulls"]
+    far = hits(("A hull", 4.0), ("Hulls", 0.5))
+    assert begins(selection.to_quote("hull?", far, PASSAGES)) == ["A"]
+    near = hits(("A hull", 3.0), ("Hulls", 2.9), ("Reefing", 2.8), ("It protects", 2.7))
     assert len(selection.to_quote("hull?", near, PASSAGES)) == 3
     assert selection.to_quote("hull?", (), PASSAGES) == ()
 
 
-@pytest.mark.parametrize("first", ["Leech", "Every sail has"])
-def test_a_list_question_brings_the_whole_list(first: str) -> None:
-    found = selection.to_quote("What are the parts of a sail?", hits((first, 1.0), ("A hull", 0.5)), PASSAGES)
-    assert begins(found) == ["Luff:", "Leech:", "Foot:"]
+def test_a_question_about_two_things_brings_a_passage_that_is_less_sure() -> None:
+    found = hits(("A hull", 1.0), ("Reefing", -1.0))
+    assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A"]
+    assert begins(selection.to_quote("hulls versus reefing?", found, PASSAGES)) == ["A", "Reefing"]
+
+
+@pytest.mark.parametrize(
+    "found", [(("Leech", 1.0), ("Luff", -1.0)), (("Every sail has", 1.0),)], ids=["items", "the line above"]
+)
+def test_a_list_question_brings_the_whole_list(found: tuple[tuple[str, float], ...]) -> None:
+    brought = selection.to_quote("What are the parts of a sail?", hits(*found, ("A hull", -3.0)), PASSAGES)
+    assert begins(brought) == ["Luff:", "Leech:", "Foot:"]
 
 
 def test_a_list_elsewhere_is_not_taken_for_the_answer() -> None:
-    found = selection.to_quote("What are hulls of 40 feet in need of?", hits(("Hulls", 1.0), ("Luff", 0.2)), PASSAGES)
-    assert begins(found) == ["Hulls"]
+    found = hits(("Hulls", 3.0), ("Luff", -4.0), ("Leech", -4.0))
+    assert begins(selection.to_quote("What are hulls of 40 feet in need of?", found, PASSAGES)) == ["Hulls"]
 
 
-def test_a_line_that_only_announces_is_not_quoted_alone() -> None:
-    found = selection.to_quote("sail", hits(("Every sail has", 1.0), ("Reefing", 0.9)), PASSAGES)
-    assert begins(found) == ["Reefing"]
+def test_one_item_alone_does_not_bring_its_list() -> None:
+    found = hits(("Leech", 4.0), ("A hull", -3.0), ("Luff", -5.0))
+    assert begins(selection.to_quote("Which edges are at the back?", found, PASSAGES)) == ["Leech:"]
 
 
 def test_a_quotation_names_its_subject_once() -> None:

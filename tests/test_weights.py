@@ -214,9 +214,15 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
 # what ships
 
 
-def test_the_reader_adapter_is_a_gguf_where_it_ships() -> None:
-    path = weights.reader_adapter()
-    assert path is None or weights.from_path(path).size > 1000
+def test_the_adapters_ship() -> None:
+    assert weights.from_path(weights.adapter("reader")).size > 1000
+    assert weights.adapter("ranker").stat().st_size > 1000
+
+
+def test_a_missing_adapter_is_an_error_that_says_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights.ADAPTERS, "ranker", "gone.safetensors")
+    with pytest.raises(WeightsError, match="gone.safetensors is missing.*pip install"):
+        weights.adapter("ranker")
 
 
 @pytest.mark.model

@@ -175,6 +175,7 @@ class MemoryIndex:
         self._about = [(str(meta["kind"]), int(meta["number"])) for _, _, meta in made]
 
     def nearest(self, vector: list[float], k: int, kind: str) -> dict[int, float]:
+        """Return passage ids or block numbers with their cosines, as `index.PassageIndex.nearest` does."""
         cosines = self._rows @ (np.array(vector) / np.linalg.norm(vector))
         ranked = [int(n) for n in np.argsort(-cosines, kind="stable") if self._about[n][0] == kind]
         nearest: dict[int, float] = {}

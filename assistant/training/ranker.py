@@ -125,7 +125,7 @@ class Network(torch.nn.Module):
         scores = torch.cat([self._scores([pairs[n] for n in part]) for part in parts])
         back = torch.empty(len(order), dtype=torch.long)
         back[torch.tensor(order)] = torch.arange(len(order))
-        return scores[back].split([len(g.passages) for g in groups])
+        return tuple(torch.split(scores[back], [len(g.passages) for g in groups]))
 
     def _scores(self, pairs: Sequence[tuple[list[int], list[int], float]]) -> torch.Tensor:
         width = max(len(q) + len(p) + 3 for q, p, _ in pairs)
@@ -203,7 +203,9 @@ def train(
 @torch.no_grad()
 def looked(network: Network, held: Sequence[Shown], encoding: PairEncoding) -> str:
     """Return in words how well the network ranks on lessons that it was never trained on."""
-    yes, no, first, retrieval = [], [], 0, 0
+    yes: list[float] = []
+    no: list[float] = []
+    first = retrieval = 0
     for at in range(0, len(held), BATCH):
         some = held[at : at + BATCH]
         for s, scores in zip(some, network([group(s, encoding, None, 12) for s in some]), strict=True):

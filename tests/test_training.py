@@ -1,0 +1,57 @@
+"""The ranker is trained on a small sample by the command of the model card, and what it writes can be used."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from assistant import weights
+from assistant.ranking import Ranker
+from assistant.records import Hit
+from assistant.training import data
+from assistant.training.__main__ import main
+from tests.making import parsed
+
+pytestmark = pytest.mark.model
+
+
+def test_every_question_of_the_training_texts_has_its_passages() -> None:
+    for folder, least in ((data.TEXTS, 5000), (data.CALIBRATION, 600)):
+        lessons = data.written(folder)
+        examples = [e for lesson in lessons for e in lesson.examples]
+        assert len(examples) >= least
+        assert all(bool(e.gold) != e.kind.startswith("unanswerable") for e in examples)
+        assert all(max(e.gold, default=0) < len(lesson.passages) for lesson in lessons for e in lesson.examples)
+
+
+def test_no_training_question_is_a_question_of_the_test_sets() -> None:
+    def folded(path: Path) -> set[str]:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return {data._folded(line.split('"question": "')[1].split('", "')[0]) for line in lines if '"question"' in line}
+
+    sets = Path(__file__).parent / "questions"
+    asked = set().union(*(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "held_out", "cloud_native")))
+    trained = {data._folded(e.question) for lesson in data.written() for e in lesson.examples if len(e.question) > 25}
+    assert not {q for q in asked if len(q) > 20} & trained
+
+
+def test_a_misspelt_text_is_another_one_of_about_the_same_length() -> None:
+    rng = random.Random(0)
+    text = "Which compression techniques reduce the number of weights?"
+    assert all(abs(len(data.misspelt(text, rng)) - len(text)) <= 4 for _ in range(50))
+    assert len({data.misspelt(text, rng) for _ in range(50)}) > 20
+
+
+def test_a_ranker_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    assert main(["ranker", "--texts", "1", "--steps", "2", "--out", str(tmp_path)]) == 0
+    assert "unseen: first passage right" in capsys.readouterr().out
+    _, passages = parsed()
+    hits = [Hit(p, 1.0, 0.5, 0.5, 0.0) for p in passages]
+    folder = weights.bundled(weights.EMBEDDER).path.parent
+    made = Ranker(folder, tmp_path / "ranker.safetensors").log_odds("What is a hull?", "", hits, passages)
+    shipped = Ranker(folder, weights.adapter("ranker")).log_odds("What is a hull?", "", hits, passages)
+    assert len(made) == len(hits) and made != shipped
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ranker.pt", "ranker.safetensors"]
