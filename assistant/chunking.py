@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from assistant.corpus import clean_heading, plain
 from assistant.records import Block, Corpus, Passage, Section
 
-VERSION = 6  # part of the index's identity: raise it when passages or their texts change
+VERSION = 7  # part of the index's identity: raise it when passages or their texts change
 
 _END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s+[\"'“‘(\[*_]*[A-Z0-9À-Þ])")
 _ABBREVIATION = re.compile(
@@ -21,7 +21,12 @@ _ABBREVIATION = re.compile(
     re.I,
 )
 _POINTING = re.compile(r"\b(?:it|they|this|these|benefits?|overview|introduction|summary|examples?)\b", re.I)
-_LABEL = re.compile(r"\s*([^.:;!?]{2,60}):([*_]*)\s+\S")  # the words, and the marks that close after the colon
+_ABOUT = re.compile(
+    r"^(?:what (?:is|are|does|do) (?:an? |the )?(?P<asked>.+?)(?: means?)?\?"
+    r"|(?:understanding|introducing|introduction to|overview of|about|deep dive\s*[-–—:]?)\s+(?:the )?(?P<named>.+))$",
+    re.I,
+)
+_LABEL = re.compile(r"\s*((?:[^.:;!?]|\.(?=\d)){1,60}):([*_]*)\s+\S")  # the words, and the marks that close after the colon
 
 
 def chunk(corpus: Corpus) -> tuple[Passage, ...]:
@@ -66,9 +71,15 @@ def _passage(
         block=block_number,
         group=None if block.group is None else (section.file, block.group),
         kind="item" if block.kind == "item" else "sentence",
-        subject=(telling or names or [""])[-1],
+        subject=_topic((telling or names or [""])[-1]),
         named=named,
     )
+
+
+def _topic(heading: str) -> str:
+    """Return what a heading is about: 'What Are Parameters?' → 'Parameters', 'Understanding the tag' → 'tag'."""
+    match = _ABOUT.match(heading)
+    return (match["asked"] or match["named"]).strip() if match else heading
 
 
 def _whole(text: str) -> str:
