@@ -42,7 +42,7 @@ format: setup
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 eval: setup
-	$(BIN)/glossary eval --questions tests/questions/held_out.jsonl --out out/eval
+	$(BIN)/glossary eval --questions tests/questions/held_out.jsonl --abilities --baselines --out out/eval
 
 bench: setup
 	$(BIN)/glossary bench --out out/bench

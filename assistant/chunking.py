@@ -26,7 +26,9 @@ _ABOUT = re.compile(
     r"|(?:understanding|introducing|introduction to|overview of|about|deep dive\s*[-–—:]?)\s+(?:the )?(?P<named>.+))$",
     re.I,
 )
-_LABEL = re.compile(r"\s*((?:[^.:;!?]|\.(?=\d)){1,60}):([*_]*)\s+\S")  # the words, and the marks that close after the colon
+_LABEL = re.compile(
+    r"\s*((?:[^.:;!?]|\.(?=\d)){1,60}):([*_]*)\s+\S"
+)  # the words, and the marks that close after the colon
 
 
 def chunk(corpus: Corpus) -> tuple[Passage, ...]:

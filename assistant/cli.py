@@ -111,7 +111,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="JSON Lines; see tests/questions/README.md",
     )
-    evaluate.add_argument("--out", metavar="DIR", help="write report.md and answers.jsonl there")
+    evaluate.add_argument("--out", metavar="DIR", help="write report.md, answers.jsonl and plots there")
+    evaluate.add_argument("--against", metavar="FILE.jsonl", help="the answers of an earlier run, to compare with")
+    evaluate.add_argument("--baselines", action="store_true", help="also simpler ways, and itself without each part")
+    evaluate.add_argument("--abilities", action="store_true", help="also noise, removal, edits, paraphrases, risk")
     evaluate.add_argument("--answers", metavar="FILE.jsonl", help="write one JSON line a question there")
     calibrate = command("calibrate", _calibrate, "fit the decision to answer to question sets")
     calibrate.add_argument(
@@ -268,21 +271,22 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _eval(arguments: argparse.Namespace) -> int:
-    from assistant.evaluation import questions, report, runner
-    from assistant.evaluation.metrics import by_kind, measure
+    from assistant.evaluation import evaluate
 
-    cases = questions.load([Path(p) for p in arguments.questions])
-    assistant = _open(arguments)
-    with _progress("questions") as progress:
-        outcomes = runner.run(assistant, cases, progress)
-    print(report.table(measure(outcomes)) + "\n\n" + report.table(dict(by_kind(outcomes)), "kind"))
     out = Path(arguments.out) if arguments.out else None
-    answers = Path(arguments.answers) if arguments.answers else out / "answers.jsonl" if out else None
-    if answers:
-        runner.write_answers(outcomes, answers)
-    if out:
-        (out / "report.md").write_text(report.markdown(outcomes, "Evaluation"), encoding="utf-8")
-        print(f"\nwritten: {out / 'report.md'}, {answers}")
+    asked = evaluate.Asked(
+        questions=tuple(Path(p) for p in arguments.questions),
+        out=out,
+        answers=Path(arguments.answers) if arguments.answers else out / "answers.jsonl" if out else None,
+        against=Path(arguments.against) if arguments.against else None,
+        baselines=arguments.baselines,
+        abilities=arguments.abilities,
+        tutorial=Path(__file__).parent.parent / "tests" / "tutorial_pipeline.py",
+    )
+    evaluate.check(asked)
+    assistant = _open(arguments)
+    for part in evaluate.run(assistant, _settings(arguments), asked, lambda: _progress("questions")):
+        print(part + "\n")
     return 0
 
 
