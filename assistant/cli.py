@@ -296,26 +296,13 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from assistant.evaluation import calibrate, questions
 
     cases = questions.load([Path(p) for p in arguments.questions])
-    sets = [(_settings(arguments), cases), *calibrate.other_texts(_settings(arguments), arguments.texts)]
-    sets = [(settings, calibrate.balanced(asked)) for settings, asked in sets]
-    rows: list[dict[str, float]] = []
-    with _progress("questions") as progress:
-        for settings, asked in sets:
-            from assistant.wiring import open_assistant
-
-            assistant = open_assistant(settings)
-            for case in asked:
-                rows.append(assistant.signals(case.question, read=True))
-                progress(len(rows), sum(len(c) for _, c in sets))
-    labels = [case.answerable for _, asked in sets for case in asked]
-    full = calibrate.fit(rows, labels)
-    bare = calibrate.fit([{k: v for k, v in r.items() if not k.startswith("reader")} for r in rows], labels)
+    others = calibrate.other_texts(arguments.texts)
     path = Path(arguments.out or str(files("assistant").joinpath("data/calibration.json")))
-    calibrate.save(path, first=bare, second=full)
-    for name, found in (("with the language model", full), ("without", bare)):
-        right = sum((found.probability(r) >= 0.5) == label for r, label in zip(rows, labels, strict=True))
-        print(f"{name}: {right} of {len(rows)} decided right on the questions it was fitted to")
-    print(f"written: {path}")
+    assistant = _open(arguments)
+    with _progress("questions") as progress:
+        found = calibrate.decide(assistant, cases, others, progress)
+    calibrate.save(path, first=found.first, second=found.second)
+    print(f"{found.said}\nwritten: {path}")
     return 0
 
 

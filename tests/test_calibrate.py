@@ -4,7 +4,6 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,11 @@ import pytest
 from assistant.errors import EvaluationError
 from assistant.evaluation import calibrate
 from assistant.evaluation.calibrate import RIDGE, fit, other_texts, save
+from assistant.evaluation.questions import Case
 from assistant.grounding import Calibration
-from assistant.settings import from_env
+from assistant.pipeline import DOUBT
+from assistant.records import Question
+from tests.making import assistant
 
 Row = dict[str, float]
 
@@ -160,19 +162,31 @@ def test_texts_with_questions_beside_them_are_found_in_order(tmp_path: Path) -> 
         (tmp_path / f"{name}.md").write_text(f"# {name}\n\nIt is {name}.\n")
     for name in ("a", "b", "textless"):
         (tmp_path / f"{name}.jsonl").write_text(LINE % name)
-    settings = replace(from_env({}), threads=3)
-    found = other_texts(settings, str(tmp_path))
-    assert [(s.corpus.name, s.threads, [c.id for c in cases]) for s, cases in found] == [
-        ("a.md", 3, ["a"]),
-        ("b.md", 3, ["b"]),
-    ]
+    found = other_texts(str(tmp_path))
+    assert [(path.name, [c.id for c in cases]) for path, cases in found] == [("a.md", ["a"]), ("b.md", ["b"])]
 
 
 def test_no_folder_means_no_other_texts() -> None:
-    assert other_texts(from_env({}), None) == []
+    assert other_texts(None) == []
 
 
 def test_a_folder_without_pairs_is_an_error_that_says_what_is_expected(tmp_path: Path) -> None:
     (tmp_path / "lone.md").write_text("# Lone\n")
     with pytest.raises(EvaluationError, match=r"NAME\.md and NAME\.jsonl"):
-        calibrate.other_texts(from_env({}), str(tmp_path))
+        calibrate.other_texts(str(tmp_path))
+
+
+def test_the_language_model_is_asked_only_about_what_is_in_doubt(tmp_path: Path) -> None:
+    made, model = assistant(tmp_path, ["[1]"], trained=True)
+    asked = [
+        ("What is a hull?", True), ("What does reefing protect?", True), ("Which edge is the luff?", True),
+        ("Who won the election in Peru?", False), ("How old is the captain?", False), ("Which hull is red?", False),
+    ]  # fmt: skip
+    cases = [Case(str(n), "fact", Question(q), yes, (), (), ()) for n, (q, yes) in enumerate(asked)]
+    with pytest.raises(EvaluationError, match="one of them is missing"):
+        calibrate.decide(made, [c for c in cases if c.answerable], [])
+    assert not model.given
+    found = calibrate.decide(made, cases, [])
+    doubtful = [c for c in cases if DOUBT[0] < found.first.probability(made.signals(c.question, False)) < DOUBT[1]]
+    assert found.second.questions == len(doubtful) == len(model.given)
+    assert 0 < len(doubtful) <= found.first.questions == len(cases)

@@ -1,19 +1,21 @@
-"""Fits the decision to answer: a logistic model over the features of `grounding`. Arithmetic and one file."""
+"""Fits the decision to answer: two logistic models over the features of `grounding`, and the file they ship in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from assistant.corpus import load as load_corpus
 from assistant.errors import EvaluationError
 from assistant.evaluation.questions import Case, load
+from assistant.evaluation.trials import elsewhere
 from assistant.files import write_whole
 from assistant.grounding import Calibration
-from assistant.settings import Settings
+from assistant.pipeline import DOUBT, Assistant
 
 RIDGE = 1.0  # keeps the weights small where the questions are few
 
@@ -45,14 +47,61 @@ def fit(rows: Sequence[Mapping[str, float]], labels: Sequence[bool], ridge: floa
     return Calibration(round(float(beta[-1]), 5), weights, len(rows))
 
 
-def other_texts(settings: Settings, folder: str | None) -> list[tuple[Settings, tuple[Case, ...]]]:
-    """Return (settings, questions) for each text of `folder` that has a question set of its name beside it."""
+@dataclass(frozen=True)
+class Fitted:
+    """The two calibrations of a decision, and in words how well they fit."""
+
+    first: Calibration
+    second: Calibration
+    said: str
+
+
+def decide(
+    assistant: Assistant,
+    cases: Sequence[Case],
+    others: Sequence[tuple[Path, tuple[Case, ...]]],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Fitted:
+    """Fit both steps of the decision to questions on the open corpus and on other texts, all read by one assistant.
+
+    The first is fitted to all questions. The second is fitted to those alone that the first leaves in doubt,
+    since only these are put to the language model. Raises EvaluationError or CorpusError.
+    """
+    hosts = [(assistant, balanced(cases)), *((elsewhere(assistant, load_corpus(p)), balanced(c)) for p, c in others)]
+    asked = [(host, case) for host, own in hosts for case in own]
+    rows, labels = [], [case.answerable for _, case in asked]
+    for host, case in asked:
+        rows.append(host.signals(case.question, read=False))
+        progress(len(rows), 2 * len(asked))
+    first = fit(rows, labels)
+    doubtful = [n for n, row in enumerate(rows) if DOUBT[0] < first.probability(row) < DOUBT[1]]
+    full = []
+    for n in doubtful:
+        full.append(asked[n][0].signals(asked[n][1].question, read=True))
+        progress(len(asked) + len(full), len(asked) + len(doubtful))
+    second = fit(full, [labels[n] for n in doubtful])
+
+    def right(by: Calibration, rows: Sequence[Mapping[str, float]], wanted: Sequence[bool]) -> str:
+        return f"{sum((by.probability(r) >= 0.5) == w for r, w in zip(rows, wanted, strict=True))} of {len(rows)}"
+
+    some = [labels[n] for n in doubtful]
+    return Fitted(
+        first,
+        second,
+        f"decided right without the language model: {right(first, rows, labels)}\n"
+        f"of those in doubt: {right(first, [rows[n] for n in doubtful], some)} without it, "
+        f"{right(second, full, some)} with it",
+    )
+
+
+def other_texts(folder: str | None) -> list[tuple[Path, tuple[Case, ...]]]:
+    """Return (text, questions) for each text of `folder` that has a question set of its name beside it."""
     if folder is None:
         return []
     texts = [p for p in sorted(Path(folder).glob("*.md")) if p.with_suffix(".jsonl").is_file()]
     if not texts:
         raise EvaluationError(f"{folder} holds no text with a question set beside it; expected NAME.md and NAME.jsonl")
-    return [(replace(settings, corpus=p), load([p.with_suffix(".jsonl")])) for p in texts]
+    return [(p, load([p.with_suffix(".jsonl")])) for p in texts]
 
 
 def balanced(cases: Sequence[Case]) -> tuple[Case, ...]:
