@@ -62,7 +62,7 @@ def test_two_segments_side_by_side_give_the_vectors_of_torch(folder: Path) -> No
 
     texts, seconds = [[101, 2054, 2003, 102, 1037, 6403, 102], [101, 2054, 102, 3274, 102]], [4, 3]
     found = Transformer(read_weights(folder / "model.safetensors")).run(texts, seconds)
-    model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()  # type: ignore[no-untyped-call]
     for ids, second, vectors in zip(texts, seconds, found, strict=True):
         segments = torch.tensor([[int(n >= second) for n in range(len(ids))]])
         with torch.no_grad():
