@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 
+from assistant.chunking import contextual
 from assistant.lexis import content, overlap, words
 from assistant.records import Hit, Passage
 
 READ = 5  # passages shown to the language model: more delay the first word by about 0.15 s each
-NEAR = 2.5  # log odds below those of the best passage, within which a further one is quoted
-LIKELY = -0.5  # log odds from which a further passage is quoted
+NEAR = 5.0  # log odds below those of the best passage, within which a further one is quoted
+LIKELY = -4.0  # log odds from which a further passage is quoted
+SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
 LISTED = -2.0  # log odds from which an item speaks for its whole list
 MOST_QUOTED = 3
 MOST_QUOTED_WORDS = 60
@@ -45,8 +47,8 @@ def to_read(hits: Sequence[Hit], most: int = READ) -> tuple[Passage, ...]:
 def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> tuple[Passage, ...]:
     """Return what answers, in reading order: a whole list, or the best passage and the few that answer as well.
 
-    `hits` come best first by relevance. A further passage is added where it more likely answers than not, or
-    is nearly as good as the best one.
+    `hits` come best first by relevance. A further passage is added where it may answer and is not far behind the
+    best one; where two things are asked about, one on the side that is still left out comes first.
     """
     if not hits:
         return ()
@@ -55,17 +57,24 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
         return whole
     usable = [h for h in hits if not h.passage.plain.endswith(":") and not _is_bare_label(h.passage, passages)]
     best, *others = usable or hits[:1]
-    chosen = [best.passage]
     several = bool(_SEVERAL.search(question))
-    most_words = MOST_QUOTED_WORDS + (15 if several else 0)
-    said = len(best.passage.plain.split())
-    for hit in others:
-        length = len(hit.passage.plain.split())
-        floor = max(best.relevance - NEAR, LIKELY - (1.0 if several else 0.0))
-        if hit.relevance >= floor and said + length <= most_words and len(chosen) < MOST_QUOTED + several:
-            chosen.append(hit.passage)
-            said += length
+    floor = max(best.relevance - NEAR, LIKELY) - (SIDE / 2 if several else 0.0)
+    left = set(content(question)) - _said(best.passage) if several else set()
+    chosen, words_said = [best.passage], len(best.passage.plain.split())
+    while others and len(chosen) < MOST_QUOTED + several:
+        following = max(others, key=lambda h: h.relevance + SIDE * bool(left & _said(h.passage)))
+        others.remove(following)
+        length = len(following.passage.plain.split())
+        worth = following.relevance + SIDE * bool(left & _said(following.passage))
+        if worth >= floor and words_said + length <= MOST_QUOTED_WORDS + 15 * several:
+            chosen.append(following.passage)
+            words_said += length
+            left -= _said(following.passage)
     return tuple(sorted(chosen, key=lambda p: p.id))
+
+
+def _said(passage: Passage) -> set[str]:
+    return set(content(contextual(passage)))
 
 
 def _is_bare_label(passage: Passage, passages: Sequence[Passage]) -> bool:
