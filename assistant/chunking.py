@@ -73,12 +73,12 @@ def _passage(
         block=block_number,
         group=None if block.group is None else (section.file, block.group),
         kind="item" if block.kind == "item" else "sentence",
-        subject=_topic((telling or names or [""])[-1]),
+        subject=topic((telling or names or [""])[-1]),
         named=named,
     )
 
 
-def _topic(heading: str) -> str:
+def topic(heading: str) -> str:
     """Return what a heading is about: 'What Are Parameters?' → 'Parameters', 'Understanding the tag' → 'tag'."""
     match = _ABOUT.match(heading)
     return (match["asked"] or match["named"]).strip() if match else heading

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 
-from assistant.chunking import contextual
+from assistant.chunking import contextual, topic
 from assistant.lexis import content, overlap, words
 from assistant.records import Hit, Passage
 
 READ = 5  # passages shown to the language model: more delay the first word by about 0.15 s each
-NEAR = 5.0  # log odds below those of the best passage, within which a further one is quoted
-LIKELY = -4.0  # log odds from which a further passage is quoted
+NEAR = 6.0  # log odds below those of the best passage, within which a further one is quoted
+NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
+LIKELY = -5.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
 LISTED = -2.0  # log odds from which an item speaks for its whole list
 MOST_QUOTED = 3
@@ -58,7 +59,8 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
     usable = [h for h in hits if not h.passage.plain.endswith(":") and not _is_bare_label(h.passage, passages)]
     best, *others = usable or hits[:1]
     several = bool(_SEVERAL.search(question))
-    floor = max(best.relevance - NEAR, LIKELY) - (SIDE / 2 if several else 0.0)
+    near = NEAR_SURE if best.relevance >= SURE else NEAR
+    floor = max(best.relevance - near, LIKELY) - (SIDE / 2 if several else 0.0)
     left = set(content(question)) - _said(best.passage) if several else set()
     chosen, words_said = [best.passage], len(best.passage.plain.split())
     while others and len(chosen) < MOST_QUOTED + several:
@@ -161,7 +163,7 @@ def lead(items: Sequence[Passage]) -> str:
     """Return the line that introduces a quoted list: the names above it."""
     first = items[0]
     names = [n for n in (*first.path, *first.labels) if n]
-    subject = names[-1] if names else ""
+    subject = topic(names[-1]) if names else ""
     if first.subject and first.subject != subject:
         subject = f"{first.subject} – {subject}"
     return f"{subject}:" if words(subject) else ""
