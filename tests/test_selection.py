@@ -38,7 +38,7 @@ def test_what_likely_answers_is_quoted_and_at_most_three() -> None:
 
 
 def test_a_question_about_two_things_brings_a_passage_that_is_less_sure() -> None:
-    found = hits(("A hull", 1.0), ("Reefing", -1.0))
+    found = hits(("A hull", 1.0), ("Reefing", -5.5))
     assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A"]
     assert begins(selection.to_quote("hulls versus reefing?", found, PASSAGES)) == ["A", "Reefing"]
 
