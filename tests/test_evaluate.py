@@ -55,7 +55,10 @@ def test_a_run_is_compared_with_an_earlier_one_and_written_whole(tmp_path: Path,
     parts = list(evaluate.run(made, from_env({}), asked, bar))
     right = sum(line["correct"] for line in lines)
     assert right and f"{right}" in parts[1] and "edits: followed" in parts[2]
-    assert {p.name for p in out.iterdir()} == {"answers.jsonl", "kinds.png", "report.md", "risk_coverage.png"}
+    assert {p.name for p in out.iterdir()} == {
+        "answers.jsonl", "figures.json", "kinds.png", "report.md", "risk_coverage.png",
+    }  # fmt: skip
+    assert json.loads((out / "figures.json").read_text())["measured"][0]["figure"].startswith("2 of 2")
     assert all(part in (out / "report.md").read_text() for part in parts[1:3])
 
 

@@ -116,10 +116,10 @@ def about_html(measured: dict[str, Any], corpus: Corpus | None) -> str:
     keys = "".join(f"<tr><th scope='row'><kbd>{escape(k)}</kbd></th><td>{escape(does)}</td></tr>" for k, does in KEYS)
     names = ", ".join(d.name for d in corpus.documents[:10]) if corpus else ""
     return (
-        "<h3>How it answers</h3><p>It looks for the passages of the glossary that speak of your question. A small"
-        " language model on this computer reads them and answers. Every sentence that it writes is checked against"
-        " the passages; one that they do not support is not shown. Where the glossary does not hold the answer, it"
-        " says so.</p>"
+        "<h3>How it answers</h3><p>It looks for the passages of the glossary that speak of your question. Small"
+        " models on this computer read them, choose those that answer, and these are quoted. A larger model of yours"
+        " writes sentences instead; one that the passages do not support is not shown. Where the glossary does not"
+        " hold the answer, it says so.</p>"
         f"<p>It answers from {escape(names) or 'the glossary'} and from nothing else.</p>"
         f"<h3>Measured</h3>{told}<h3>Keys</h3><table>{keys}</table>"
     )

@@ -54,6 +54,7 @@ def run(assistant: Assistant, settings: Settings, asked: Asked, bar: Bar) -> Ite
     yield report.table(measure(outcomes)) + "\n\n" + report.table(dict(by_kind(outcomes)), "kind")
     parts = [report.markdown(outcomes, "Evaluation")]
     if asked.out is not None:
+        write_whole(asked.out / "figures.json", report.figures(measure(outcomes), len(cases)))
         plots.kinds_plot(by_kind(outcomes), asked.out / "kinds.png")
     if former is not None:
         parts.append(compare.markdown(compare.compare(former, compare.rows(outcomes))))

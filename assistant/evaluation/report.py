@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 
+from assistant import __version__
 from assistant.evaluation.metrics import Outcome, Share, by_kind, measure
 
 
@@ -19,6 +21,27 @@ def table(figures: Mapping[str, Share | float], head: str = "figure") -> str:
     """Return a Markdown table of figures, a row each."""
     rows = [f"| {head} | measured (95% interval) |", "| --- | --- |"]
     return "\n".join(rows + [f"| {name} | {shown(value)} |" for name, value in figures.items()])
+
+
+PANEL = {
+    "answerable correct": "answerable questions answered right",
+    "over-refusals": "answerable questions refused",
+    "refusals right": "unanswerable questions refused",
+    "quotes exact": "quotations that are the text's exact characters",
+}
+
+
+def figures(measured: Mapping[str, Share | float], questions: int) -> str:
+    """Return the JSON of the page's panel of measured figures; ship it as `assistant/data/figures.json`."""
+    rows = []
+    for name, what in PANEL.items():
+        share = measured[name]
+        if isinstance(share, Share) and share.total:
+            low, high = share.interval
+            rows.append({"what": what, "figure": f"{share.hits} of {share.total} (95%: {low:.0%} to {high:.0%})"})
+    rows.append({"what": "words in an answer, median", "figure": f"{measured['words in an answer, median']:.0f}"})
+    told = {"version": __version__, "date": f"on {questions} questions", "measured": rows}
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
 def markdown(outcomes: Sequence[Outcome], title: str) -> str:
