@@ -11,12 +11,12 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF -DLLAM
 WHEELS ?=
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(foreach w,$(WHEELS),--extra-index-url $(w))
 
-.PHONY: help chat test fast setup check format eval bench lock clean
+.PHONY: help chat test fast setup check format eval bench screenshots lock clean
 help:
 	@echo "make chat   open the chat page          make test   run all tests"
 	@echo "make setup  only install into .venv     make fast   run the tests that need no model"
 	@echo "make check  lint, types, format         make eval   measure the answers on question sets"
-	@echo "make bench  speed beside a tutorial pipeline"
+	@echo "make bench  speed beside a tutorial pipeline   make screenshots  those of the README"
 	@echo "make lock   refresh requirements.lock   make clean  remove what was made"
 
 setup: $(VENV)/.done
@@ -46,6 +46,9 @@ eval: setup
 
 bench: setup
 	$(BIN)/glossary bench --out out/bench
+
+screenshots: setup
+	$(BIN)/python -m tests.browser.screenshots
 
 # The lock is resolved by uv, in seconds where pip's resolver takes minutes, for every platform at once.
 lock: setup
