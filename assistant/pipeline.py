@@ -140,10 +140,11 @@ class Assistant(Runnable[Input, Answer]):
             return
         probability = self._probability(repaired, query, hits)
         answer = replace(answer, probability=probability)
-        evidence = selection.to_quote(repaired, hits, self.parts.passages)
-        if probability < self.parts.caution or not evidence:
+        if probability < self.parts.caution or not hits:
             yield self._abstain(answer, NOT_COVERED)
-        elif self.parts.reader.trained:
+            return
+        evidence = selection.to_quote(repaired, hits, self.parts.passages)
+        if self.parts.reader.trained:
             yield replace(self._quote(answer, evidence), complete=True)
         else:
             yield from self._write(answer, query, evidence)
@@ -158,7 +159,7 @@ class Assistant(Runnable[Input, Answer]):
     def _write(self, answer: Answer, query: str, evidence: Sequence[Passage]) -> Iterator[Answer]:
         """Show what the model says and the passages support, then quote what it left untold of the evidence.
 
-        Only for a model that was not trained to choose: the bundled one chooses, and its words are quotations.
+        Not for the bundled model: it is only asked for its judgement, and the answer is quotations.
         """
         read = selection.to_read(answer.hits)
         reading = self.parts.reader.read(query, read)

@@ -164,8 +164,8 @@ class Citation:
 class Sentence:
     """One sentence or list item of an answer, who worded it, and the citations that back it.
 
-    `chosen` tells who picked its passages: the language model, or the retrieval where the model's
-    reply could not be used.
+    `chosen` tells who picked its passages: a model that read them with the question, or the retrieval
+    alone, as in a baseline.
     """
 
     text: str

@@ -117,12 +117,10 @@ def share(log_odds: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, log_odds))))
 
 
-def list_items(
-    group: tuple[str, int], passages: Sequence[Passage], also: Sequence[Passage] = ()
-) -> tuple[Passage, ...]:
-    """Return a list as it is shown: the first sentence of each item, and the sentences in `also`; () when too long."""
+def list_items(group: tuple[str, int], passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    """Return a list as it is shown: the first sentence of each item; () when too long."""
     members = [p for p in passages if p.group == group]
-    items = [p for n, p in enumerate(members) if p in also or not n or members[n - 1].block != p.block]
+    items = [p for n, p in enumerate(members) if not n or members[n - 1].block != p.block]
     return tuple(items) if sum(len(p.plain.split()) for p in items) <= MOST_LIST_WORDS else ()
 
 

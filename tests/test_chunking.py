@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from assistant import chunking, corpus
+from assistant.chunking import topic
 from assistant.records import Corpus, Passage
 
 
@@ -388,3 +389,26 @@ def test_a_block_is_searched_as_a_whole() -> None:
 
 def test_a_block_without_names_is_only_its_words() -> None:
     assert chunking.block_text(chunk("Alone. Still.\n"), 0) == "Alone. Still."
+
+
+@pytest.mark.parametrize(
+    ("heading", "about"),
+    [
+        ("What Are Parameters?", "Parameters"),
+        ("What is a hull?", "hull"),
+        ("What does QAT mean?", "QAT"),
+        ("Understanding the tag", "tag"),
+        ("Deep Dive - Sails", "Sails"),
+        ("About turns and tacks", "turns and tacks"),
+        ("Whatever floats", "Whatever floats"),
+        ("Sails", "Sails"),
+    ],
+)
+def test_a_heading_names_its_topic(heading: str, about: str) -> None:
+    assert topic(heading) == about
+
+
+def test_a_label_may_be_a_letter_or_hold_a_decimal() -> None:
+    text = "# Marks\n\n- K: the keel mark\n- 1.5 tons: the lightest hull\n- It floats. So: good\n"
+    passages = chunk(text)
+    assert [p.plain for p in passages if p.named] == ["K: the keel mark", "1.5 tons: the lightest hull"]

@@ -265,7 +265,8 @@ def without(assistant: Assistant, part: str, fit_on: Sequence[Case] = ()) -> Ass
 def everything(assistant: Assistant, settings: Settings, tutorial_path: Path | None) -> Iterator[tuple[str, Answers]]:
     """Yield (title, what to ask) for each baseline and each part switched off, made only when its turn comes.
 
-    Other ways to ask are switched off only where the corpus has them; the tutorial pipeline is left out
+    Other ways to ask are switched off only where the corpus has them, and the check only where the model
+    writes; the tutorial pipeline is left out
     without its path. Raises EvaluationError.
     """
     yield "closed book: the model without passages", closed_book(assistant)
@@ -273,6 +274,8 @@ def everything(assistant: Assistant, settings: Settings, tutorial_path: Path | N
     if tutorial_path is not None:
         yield "the tutorial pipeline", tutorial(tutorial_path, settings)
     for part in SWITCHES:
+        if part == "check" and assistant.parts.reader.trained:
+            continue  # the bundled model writes no sentence that could be checked
         if part != "asked" or assistant.corpus.asked:
             yield f"without {SWITCHES[part][0]}", without(assistant, part)
 

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train the ranker or the reader on the texts beside this file, and on SQuAD where it is given."""
     parser = argparse.ArgumentParser(prog="python -m assistant.training", description=main.__doc__)
     parser.add_argument("adapter", choices=("ranker", "reader"), help="which adapter to make")
-    parser.add_argument("--steps", type=int, default=2600, help="how long to train the ranker (default: 2600)")
+    parser.add_argument("--steps", type=int, default=2500, help="how long to train the ranker (default: 2500)")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to train the reader (default: 60)")
     parser.add_argument("--squad", type=Path, help="a SQuAD 2.0 JSON file to train on as well")
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
