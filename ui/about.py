@@ -118,8 +118,8 @@ def about_html(measured: dict[str, Any], corpus: Corpus | None) -> str:
     return (
         "<h3>How it answers</h3><p>It looks for the passages of the glossary that speak of your question. Small"
         " models on this computer read them and judge which of them answer, and these are quoted. A larger model of"
-        " yours writes sentences instead; one that the passages do not support is not shown. Where the glossary does not"
-        " hold the answer, it says so.</p>"
+        " yours writes sentences instead; one that the passages do not support is not shown. Where the glossary does"
+        " not hold the answer, it says so.</p>"
         f"<p>It answers from {escape(names) or 'the glossary'} and from nothing else.</p>"
         f"<h3>Measured</h3>{told}<h3>Keys</h3><table>{keys}</table>"
     )

@@ -266,8 +266,7 @@ def everything(assistant: Assistant, settings: Settings, tutorial_path: Path | N
     """Yield (title, what to ask) for each baseline and each part switched off, made only when its turn comes.
 
     Other ways to ask are switched off only where the corpus has them, and the check only where the model
-    writes; the tutorial pipeline is left out
-    without its path. Raises EvaluationError.
+    writes; the tutorial pipeline is left out without its path. Raises EvaluationError.
     """
     yield "closed book: the model without passages", closed_book(assistant)
     yield "top sentence: the best passage quoted", TopSentence(assistant)
