@@ -46,6 +46,8 @@ eval: setup
 
 bench: setup
 	$(BIN)/glossary bench --out out/bench
+	$(BIN)/python -m tests.browser.load --people 10 --each 50
+	$(BIN)/python -m tests.browser.load --people 10 --each 8 --real
 
 screenshots: setup
 	$(BIN)/python -m tests.browser.screenshots

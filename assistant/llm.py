@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ def _trained_context(path: Path) -> int:
     return next((int(v) for k, v in metadata.items() if k.endswith(".context_length")), 2048)
 
 
+def _never() -> bool:
+    return False
+
+
 class LlamaChat(BaseChatModel):
     """A GGUF chat model, run in this process, with the chat template that the GGUF carries.
 
@@ -54,6 +58,8 @@ class LlamaChat(BaseChatModel):
     lora_path: Path | None = None
 
     _llama: Any = PrivateAttr(default=None)
+    _abort: Any = PrivateAttr(default=None)  # what llama.cpp calls; it keeps the address alone
+    _halted: Callable[[], bool] = PrivateAttr(default=_never)
     _lock: threading.RLock = PrivateAttr(default_factory=threading.RLock)
 
     @property
@@ -85,11 +91,14 @@ class LlamaChat(BaseChatModel):
         try:
             if self.lora_path is not None:
                 options["lora_path"] = str(self.lora_path)
-            return llama_cpp.Llama(str(self.path), n_ctx=min(trained, MOST_CONTEXT), **options)
+            llama = llama_cpp.Llama(str(self.path), n_ctx=min(trained, MOST_CONTEXT), **options)
         except (ValueError, RuntimeError, OSError, AssertionError) as error:
             raise ModelError(
                 f"llama.cpp cannot load {self.path} ({error}); expected a whole GGUF chat model: pass --model PATH.gguf"
             ) from error
+        self._abort = llama_cpp.ggml_abort_callback(lambda _: self._halted())
+        llama_cpp.llama_set_abort_callback(llama.ctx, self._abort, None)
+        return llama
 
     def _stream(
         self,
@@ -98,13 +107,15 @@ class LlamaChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        """Yield the reply piece by piece. Closing the generator stops the model at once.
+        """Yield the reply piece by piece. Closing the generator stops the model before its next piece.
 
+        `halted` is asked again and again while a prompt is read, and ends the reply as soon as it is true.
         `choices=n` makes the reply open with numbers of at most n sentences, as in [2][3], or [0]; the chunks
         then carry in `response_metadata["choice"]` the probabilities of 0 … n as the first number.
         """
         with self._lock:
             llama = self.warm()
+            self._halted = kwargs.get("halted") or _never
             opening = Opening(llama, int(kwargs["choices"])) if kwargs.get("choices") else None
             parts = llama.create_chat_completion(
                 [{"role": ROLES.get(m.type, "user"), "content": str(m.content)} for m in messages],
@@ -125,8 +136,10 @@ class LlamaChat(BaseChatModel):
                             run_manager.on_llm_new_token(text, chunk=chunk)
                         yield chunk
             except (ValueError, RuntimeError) as error:
-                raise ModelError(f"the language model failed: {error}; ask something shorter") from error
+                if not self._halted():  # llama.cpp tells a stop as a failure
+                    raise ModelError(f"the language model failed: {error}; ask something shorter") from error
             finally:
+                self._halted = _never
                 parts.close()
 
     def _generate(

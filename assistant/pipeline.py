@@ -6,7 +6,7 @@ Streaming is the only path: `stream` yields snapshots of one growing Answer, `as
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ TOLD = 0.45  # share of a passage's meaning words in the answer so far from whic
 NOT_COVERED = "The glossary does not cover this."
 NOT_A_QUESTION = "I only answer questions from the glossary."
 
+Halted = Callable[[], bool] | None
 Input = str | Question | Mapping[str, Any]
 
 
@@ -77,12 +78,14 @@ class Assistant(Runnable[Input, Answer]):
         """Yield growing snapshots: first one with the hits alone, last one with `complete` true.
 
         `input` is a question, a Question, or a mapping with "question" and maybe "history" (a list of
-        {"role", "content"}). Closing the generator stops the model.
+        {"role", "content"}). Closing the generator stops the model; so does `halted`, a function that may be
+        given and is asked while the model reads, with nothing to yield yet.
         """
         question = as_question(input)
+        halted: Halted = kwargs.get("halted")
         started = time.perf_counter()
         first: float | None = None
-        for answer in self._answer(question):
+        for answer in self._answer(question, halted):
             if first is None and (answer.sentences or answer.abstained):
                 first = time.perf_counter() - started
             yield replace(answer, timings=Timings(first, time.perf_counter() - started))
@@ -111,34 +114,34 @@ class Assistant(Runnable[Input, Answer]):
         """Return the probability in (0, 1) that the corpus answers a question."""
         return self._probability(*self.find(question))
 
-    def _probability(self, repaired: str, query: str, hits: Sequence[Hit]) -> float:
+    def _probability(self, repaired: str, query: str, hits: Sequence[Hit], halted: Halted = None) -> float:
         values = self._features(repaired, query, hits)
         found = self.parts.decision.first.probability(values)
         if self.parts.reader.trained and DOUBT[0] < found < DOUBT[1]:
-            found = self.parts.decision.second.probability(values | self._doubt(query, hits))
+            found = self.parts.decision.second.probability(values | self._doubt(query, hits, halted))
         return found
 
     def _features(self, repaired: str, query: str, hits: Sequence[Hit]) -> dict[str, float]:
         return grounding.features(repaired, query, hits, self.parts.speller.known, self._rarity)
 
-    def _doubt(self, query: str, hits: Sequence[Hit]) -> dict[str, float]:
+    def _doubt(self, query: str, hits: Sequence[Hit], halted: Halted = None) -> dict[str, float]:
         """Return what the language model makes of the best passages: whether any answers, and the ranker's choice."""
         read = selection.to_read(hits)
-        reading = self.parts.reader.read(query, read)
+        reading = self.parts.reader.read(query, read, halted)
         reading.close()
         return grounding.doubt(reading.choice, read, hits)
 
     def _rarity(self, stem: str) -> float:
         return self.parts.rarity.get(stem, self._unheard)
 
-    def _answer(self, question: Question) -> Iterator[Answer]:
+    def _answer(self, question: Question, halted: Halted = None) -> Iterator[Answer]:
         repaired, query, hits = self.find(question)
         answer = Answer(question.text, model=self.parts.model_name, hits=hits)
         yield answer
         if grounding.is_order(question.text):
             yield self._abstain(answer, NOT_A_QUESTION)
             return
-        probability = self._probability(repaired, query, hits)
+        probability = self._probability(repaired, query, hits, halted)
         answer = replace(answer, probability=probability)
         if probability < self.parts.caution or not hits:
             yield self._abstain(answer, NOT_COVERED)
@@ -147,7 +150,7 @@ class Assistant(Runnable[Input, Answer]):
         if self.parts.reader.trained:
             yield replace(self._quote(answer, evidence), complete=True)
         else:
-            yield from self._write(answer, query, evidence)
+            yield from self._write(answer, query, evidence, halted)
 
     def _abstain(self, answer: Answer, reason: str) -> Answer:
         nearest = dict.fromkeys(h.passage.subject for h in answer.hits if h.passage.subject)
@@ -156,13 +159,15 @@ class Assistant(Runnable[Input, Answer]):
             suggestions=tuple(nearest)[:MOST_SUGGESTIONS], complete=True,
         )  # fmt: skip
 
-    def _write(self, answer: Answer, query: str, evidence: Sequence[Passage]) -> Iterator[Answer]:
+    def _write(
+        self, answer: Answer, query: str, evidence: Sequence[Passage], halted: Halted = None
+    ) -> Iterator[Answer]:
         """Show what the model says and the passages support, then quote what it left untold of the evidence.
 
         Not for the bundled model: it is only asked for its judgement, and the answer is quotations.
         """
         read = selection.to_read(answer.hits)
-        reading = self.parts.reader.read(query, read)
+        reading = self.parts.reader.read(query, read, halted)
         try:
             rest = [p for p in read if p not in evidence]
             for sentence, item in reading.sentences:

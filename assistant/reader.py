@@ -33,15 +33,16 @@ class Reading:
 
 
 class Reader:
-    """A chat model, and whether it was trained to read numbered sentences."""
+    """A chat model, whether it was trained to read numbered sentences, and whether it takes `halted`."""
 
-    def __init__(self, model: BaseChatModel, trained: bool) -> None:
+    def __init__(self, model: BaseChatModel, trained: bool, stoppable: bool = False) -> None:
         """Take the model; `trained` tells that it carries the adapter made for these prompts."""
         self.model = model
         self.trained = trained
+        self.stoppable = stoppable
 
-    def read(self, query: str, passages: Sequence[Passage]) -> Reading:
-        """Start a reply, and return once the model has named its sentences."""
+    def read(self, query: str, passages: Sequence[Passage], halted: Callable[[], bool] | None = None) -> Reading:
+        """Start a reply, and return once the model has named its sentences, or as soon as `halted` is true."""
         choice: list[tuple[float, ...]] = []
 
         def pieces() -> Generator[str]:
@@ -49,6 +50,8 @@ class Reader:
             options: dict[str, Any] = {"max_tokens": MOST_NAMED_TOKENS if self.trained else MOST_TOKENS}
             if self.trained:
                 options["choices"] = len(passages)
+            if self.stoppable:
+                options["halted"] = halted
             for piece in self.model.stream(asked, **options):
                 if not choice and piece.response_metadata.get("choice"):
                     choice.append(tuple(piece.response_metadata["choice"]))

@@ -62,7 +62,7 @@ def open_assistant(
             retriever=retriever,
             ranker=ranker,
             speller=speller,
-            reader=Reader(model, trained),
+            reader=Reader(model, trained, isinstance(model, LlamaChat)),
             model_name=name,
             decision=grounding.shipped_decision(),
             rarity=rarity(passages),

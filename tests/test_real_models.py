@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 from assistant.llm import LlamaChat
 from assistant.pipeline import Assistant
@@ -144,3 +146,17 @@ def test_an_openai_compatible_server_can_take_the_models_place(data_dir: Path, s
     found = json.loads(done.stdout)
     assert found["sentences"][0]["text"] == "Pruning can be done during or after training."
     assert found["sentences"][0]["origin"] == "model" and "Zorn" not in found["answer"]
+
+
+def test_a_stop_ends_the_reading_of_a_prompt_at_once_and_the_next_answer_is_whole(shipped: Assistant) -> None:
+    model = shipped.parts.reader.model
+    long = [HumanMessage("Which of these are boats? " + "sloop, ketch, yawl, dinghy, " * 180)]
+    asked_again = [HumanMessage("Say hello.")]
+    expected = model.invoke(asked_again, max_tokens=5).content
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    started = time.perf_counter()
+    said = [*model.stream(long, max_tokens=5, halted=stop.is_set)]
+    assert time.perf_counter() - started < 0.1 + 0.3
+    assert stop.is_set() and not "".join(str(piece.content) for piece in said)
+    assert model.invoke(asked_again, max_tokens=5).content == expected

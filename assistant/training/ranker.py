@@ -32,8 +32,8 @@ POOL = 16  # hits of a question that its passages are drawn from
 SHOWN = 8  # passages of a question in a step
 BATCH = 6  # questions in a step
 EACH = 0.3  # weight of the binary cross-entropy of each passage
-REMOVED = 0.1  # share of the answerable questions whose passages are left out, so that none answers
-NONE, SQUAD = 1.6, 0.5  # how often unanswerable questions, and those of SQuAD, are drawn beside others
+REMOVED = 0.15  # share of the answerable questions whose passages are left out, so that none answers
+NONE, SQUAD = 1.6, 0.8  # how often unanswerable questions, and those of SQuAD, are drawn beside others
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Many people at once, over real HTTP as a browser speaks it: `python -m tests.browser.load [--people N] [--each N]`.
 
 A scripted assistant answers, so that what is measured is the page: its queue, its streams, its memory.
+With `--real` the models answer, on the questions of a set.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -22,7 +23,10 @@ from uuid import uuid4
 import httpx
 import psutil
 
+from assistant.evaluation.questions import load as load_questions
+
 A_CONVERSATION = 10  # questions
+QUESTIONS = Path(__file__).parents[1] / "questions" / "given.jsonl"
 
 
 @dataclass
@@ -74,7 +78,11 @@ class Person:
                     yield json.loads(line[6:])
 
 
-def load(url: str, process: int, people: int, each: int) -> Report:
+def made_up(person: int, number: int) -> str:
+    return f"What is pruning, person {person}, question {number}?"
+
+
+def load(url: str, process: int, people: int, each: int, question_of: Callable[[int, int], str] = made_up) -> Report:
     """Let people ask at the same time, each one question after another, and check every answer."""
     report, lock = Report(), threading.Lock()
     server = psutil.Process(process)
@@ -82,7 +90,7 @@ def load(url: str, process: int, people: int, each: int) -> Report:
     def person(n: int) -> None:
         someone = Person(url)
         for k in range(each):
-            question = f"What is pruning, person {n}, question {k}?"
+            question = question_of(n, k)
             someone.conversation = someone.conversation if k % A_CONVERSATION else ""
             started = time.monotonic()
             html = unescape(someone.ask(question))
@@ -119,17 +127,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=10)
     parser.add_argument("--each", type=int, default=50, help="questions of each")
+    parser.add_argument("--real", action="store_true", help="let the real models answer")
     given = parser.parse_args()
+    questions = [case.question.text for case in load_questions([QUESTIONS])] if given.real else []
+
+    def question_of(person: int, number: int) -> str:
+        return questions[(person * given.each + number) % len(questions)] if questions else made_up(person, number)
+
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder), ("--pace", "0.01")).start()
+        server = Server(Path(folder), ("--real",) if given.real else ("--pace", "0.01")).start()
         try:
             assert server.process
-            report = load(server.url, server.process.pid, given.people, given.each)
+            Person(server.url).ask("What is a token?")  # the models are loaded when this is answered
+            report = load(server.url, server.process.pid, given.people, given.each, question_of)
         finally:
             server.kill()
     waits = sorted(report.waits)
     sys.stdout.write(
-        f"{given.people} people, {given.each} questions each: {report.answered} answered, {len(report.lost)} lost,"
+        f"{given.people} people, {given.each} questions each, {'real models' if given.real else 'scripted answers'}:"
+        f" {report.answered} answered, {len(report.lost)} lost,"
         f" {len(report.mixed)} mixed; {report.told_place} were told their place\n"
         f"wait for an answer: median {waits[len(waits) // 2]:.2f} s, longest {waits[-1]:.2f} s\n"
         f"memory: {report.memory[-1]:.0f} MB at the end, {growth(report.memory):+.1f} MB over the second half\n"
