@@ -42,10 +42,6 @@ def _trained_context(path: Path) -> int:
     return next((int(v) for k, v in metadata.items() if k.endswith(".context_length")), 2048)
 
 
-def _never() -> bool:
-    return False
-
-
 class LlamaChat(BaseChatModel):
     """A GGUF chat model, run in this process, with the chat template that the GGUF carries.
 
@@ -59,7 +55,7 @@ class LlamaChat(BaseChatModel):
 
     _llama: Any = PrivateAttr(default=None)
     _abort: Any = PrivateAttr(default=None)  # what llama.cpp calls; it keeps the address alone
-    _halted: Callable[[], bool] = PrivateAttr(default=_never)
+    _halted: list[Callable[[], bool]] = PrivateAttr(default_factory=list)  # asked while the model works
     _lock: threading.RLock = PrivateAttr(default_factory=threading.RLock)
 
     @property
@@ -96,7 +92,7 @@ class LlamaChat(BaseChatModel):
             raise ModelError(
                 f"llama.cpp cannot load {self.path} ({error}); expected a whole GGUF chat model: pass --model PATH.gguf"
             ) from error
-        self._abort = llama_cpp.ggml_abort_callback(lambda _: self._halted())
+        self._abort = llama_cpp.ggml_abort_callback(lambda _: any(halted() for halted in self._halted))
         llama_cpp.llama_set_abort_callback(llama.ctx, self._abort, None)
         return llama
 
@@ -115,7 +111,7 @@ class LlamaChat(BaseChatModel):
         """
         with self._lock:
             llama = self.warm()
-            self._halted = kwargs.get("halted") or _never
+            self._halted = [kwargs["halted"]] if kwargs.get("halted") else []
             opening = Opening(llama, int(kwargs["choices"])) if kwargs.get("choices") else None
             parts = llama.create_chat_completion(
                 [{"role": ROLES.get(m.type, "user"), "content": str(m.content)} for m in messages],
@@ -136,10 +132,11 @@ class LlamaChat(BaseChatModel):
                             run_manager.on_llm_new_token(text, chunk=chunk)
                         yield chunk
             except (ValueError, RuntimeError) as error:
-                if not self._halted():  # llama.cpp tells a stop as a failure
+                if not any(halted() for halted in self._halted):  # llama.cpp tells a stop as a failure
                     raise ModelError(f"the language model failed: {error}; ask something shorter") from error
+                yield ChatGenerationChunk(message=AIMessageChunk(content=""))  # LangChain takes none for a fault
             finally:
-                self._halted = _never
+                self._halted = []
                 parts.close()
 
     def _generate(

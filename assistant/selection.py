@@ -145,8 +145,8 @@ def quotation(passage: Passage, before: Passage | None = None) -> str:
 
     `before` is the passage quoted just before: within one block the subject is said once.
     """
-    said = passage.plain.rstrip()
-    if said[-1:] not in '.!?:…"”':
+    said = passage.plain.rstrip().removesuffix(":")  # what it leads to is not quoted with it
+    if said[-1:] not in '.!?…"”':
         said += "."
     subject = passage.subject
     bare = passage.kind == "item" and not passage.named
@@ -162,6 +162,6 @@ def lead(items: Sequence[Passage]) -> str:
     first = items[0]
     names = [n for n in (*first.path, *first.labels) if n]
     subject = topic(names[-1]) if names else ""
-    if first.subject and first.subject != subject:
+    if first.subject and overlap(content(first.subject), content(subject)) < 1:
         subject = f"{first.subject} – {subject}"
     return f"{subject}:" if words(subject) else ""

@@ -24,7 +24,7 @@ from assistant.evaluation.metrics import Outcome, measure
 from assistant.evaluation.questions import Case
 from assistant.evaluation.report import shown
 from assistant.evaluation.runner import Answers
-from assistant.pipeline import NOT_COVERED, Assistant
+from assistant.pipeline import NOT_COVERED, Assistant, Halted
 from assistant.reader import Reader, Reading
 from assistant.records import Answer, Corpus, Hit, Passage, Question, Sentence, Timings
 from assistant.retrieval import HybridRetriever
@@ -201,22 +201,24 @@ class _Silent(Reader):
     def __init__(self, model: BaseChatModel) -> None:
         super().__init__(model, trained=False)
 
-    def read(self, query: str, passages: Sequence[Passage]) -> Reading:
+    def read(self, query: str, passages: Sequence[Passage], halted: Halted = None) -> Reading:
         return Reading(choice=(), chosen=(), none=False, sentences=iter(()), close=lambda: None)
 
 
 class _Unchecked(Assistant):
     """Shows all that a model says, citing the passages that it named, before what it left untold is quoted."""
 
-    def _write(self, answer: Answer, query: str, evidence: Sequence[Passage]) -> Iterator[Answer]:
-        reading = self.parts.reader.read(query, selection.to_read(answer.hits))
+    def _write(
+        self, answer: Answer, query: str, evidence: Sequence[Passage], halted: Halted = None
+    ) -> Iterator[Answer]:
+        reading = self.parts.reader.read(query, selection.to_read(answer.hits), halted)
         for sentence, item in reading.sentences:
             if all(sentence.lower() != said.text.lower() for said in answer.sentences):
                 citations, cited = grounding.cite(reading.chosen, answer.citations)
                 said = Sentence(sentence, "model", cited, item, "model")
                 answer = replace(answer, sentences=(*answer.sentences, said), citations=citations)
                 yield answer
-        yield from super()._write(answer, query, evidence)
+        yield from super()._write(answer, query, evidence, halted)
 
 
 def _retrieving(

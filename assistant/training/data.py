@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from assistant.retrieval import standalone
 
 TEXTS = Path(__file__).parent / "texts"
 CALIBRATION = Path(__file__).parent / "calibration"
+GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
 
 
@@ -58,13 +60,18 @@ class Lesson:
 
 
 def written(folder: Path = TEXTS) -> list[Lesson]:
-    """Return the lessons written for this project in `folder`. Raises EvaluationError when there are none."""
+    """Return the lessons written for this project in `folder`; NAME.jsonl without NAME.md asks about the glossary.
+
+    Raises EvaluationError when there are none.
+    """
     lessons = []
-    for path in sorted(folder.glob("*.md")):
-        raw = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines() if line]
-        lessons.append(_lesson(path.stem, path.read_text(encoding="utf-8"), raw))
+    for path in sorted(folder.glob("*.jsonl")):
+        own = path.with_suffix(".md")
+        text = (own if own.exists() else GLOSSARY).read_text(encoding="utf-8")
+        raw = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        lessons.append(_lesson(path.stem, text, raw))
     if not lessons:
-        raise EvaluationError(f"no training texts in {folder}; expected *.md with *.jsonl beside them")
+        raise EvaluationError(f"no training texts in {folder}; expected *.jsonl with *.md beside them")
     return lessons
 
 
