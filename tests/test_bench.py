@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import EvaluationError
-from assistant.evaluation import bench, plots
-from assistant.evaluation.bench import BenchResult, Child, Program, Side
+from assistant.evaluation import bench, plots, programs
+from assistant.evaluation.bench import BenchResult, Side
 from assistant.evaluation.metrics import Share
+from assistant.evaluation.programs import Child, Program
 from assistant.evaluation.questions import Case
 from assistant.records import Answer, Question, Sentence, Turn
 from assistant.settings import Settings
@@ -176,7 +177,7 @@ def test_a_line_that_is_not_of_the_protocol_is_an_error(line: str) -> None:
 
 @pytest.mark.parametrize("call", ["finish", "answer"])
 def test_a_child_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    monkeypatch.setattr(bench, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(programs, "PATIENCE_S", 0.3)
     with Child("stuck", (sys.executable, "-c", "import time; time.sleep(60)")) as child:
         with pytest.raises(EvaluationError, match="status -9"):
             child.finish() if call == "finish" else child.answer(Question("why?"))
@@ -196,7 +197,7 @@ def test_children_are_ended_when_the_user_stops(tmp_path: Path) -> None:
 
 
 def test_a_child_that_ignores_the_request_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "GRACE_S", 0.2)
+    monkeypatch.setattr(programs, "GRACE_S", 0.2)
     script = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     with Child("deaf", (sys.executable, "-c", script)) as child:
         assert child._stdout.readline() == b"up\n"
