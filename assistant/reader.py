@@ -27,7 +27,6 @@ class Reading:
 
     choice: tuple[float, ...]
     chosen: tuple[Passage, ...]
-    none: bool
     sentences: Iterator[tuple[str, bool]]
     close: Callable[[], None]
 
@@ -69,7 +68,6 @@ class Reader:
         return Reading(
             choice=choice[0] if choice else (),
             chosen=chosen,
-            none=numbers == (0,),
             sentences=((sentence, item) for _, sentence, item in drafted),
             close=close,
         )

@@ -202,7 +202,7 @@ class _Silent(Reader):
         super().__init__(model, trained=False)
 
     def read(self, query: str, passages: Sequence[Passage], halted: Halted = None) -> Reading:
-        return Reading(choice=(), chosen=(), none=False, sentences=iter(()), close=lambda: None)
+        return Reading(choice=(), chosen=(), sentences=iter(()), close=lambda: None)
 
 
 class _Unchecked(Assistant):
