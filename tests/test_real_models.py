@@ -19,6 +19,7 @@ from langchain_core.messages import HumanMessage
 from assistant.llm import LlamaChat
 from assistant.pipeline import Assistant
 from assistant.records import Question, Turn
+from ui.frame import EXAMPLES
 
 pytestmark = pytest.mark.model
 
@@ -54,6 +55,13 @@ def test_an_answer_is_cited_and_every_quote_is_exact(shipped: Assistant) -> None
 def test_what_the_glossary_does_not_hold_is_refused(shipped: Assistant, question: str) -> None:
     answer = shipped.ask(question)
     assert answer.abstained and not answer.citations and answer.reason
+
+
+@pytest.mark.parametrize(("kind", "question"), EXAMPLES)
+def test_an_example_of_the_start_page_shows_what_it_says(shipped: Assistant, kind: str, question: str) -> None:
+    answer = shipped.ask(question)
+    assert answer.abstained == (kind == "Not in the glossary")
+    assert (sum(s.item for s in answer.sentences) >= 3) == (kind in ("A whole list", "A tag, taken apart"))
 
 
 def test_the_same_question_gets_the_same_answer_in_any_order(shipped: Assistant) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from assistant import chunking, corpus, from_env
+import assistant
+from assistant import chunking, corpus, from_env, weights
 from assistant.records import Corpus, Passage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,3 +107,9 @@ def test_other_ways_to_ask_are_each_for_one_passage(shipped: Corpus, passages: t
     questions = [question.strip().lower() for way in shipped.asked for question in way.questions]
     assert all(questions)
     assert len(set(questions)) == len(questions)
+
+
+def test_the_figures_on_the_page_are_of_the_ranker_that_ships() -> None:
+    told = json.loads(Path(weights.__file__).with_name("data").joinpath("figures.json").read_text(encoding="utf-8"))
+    assert told["ranker"] == weights.digest(weights.adapter("ranker"))
+    assert told["version"] == assistant.__version__

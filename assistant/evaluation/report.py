@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 
-from assistant import __version__
+from assistant import __version__, weights
 from assistant.evaluation.metrics import Outcome, Share, by_kind, measure
 
 
@@ -32,7 +33,10 @@ PANEL = {
 
 
 def figures(measured: Mapping[str, Share | float], questions: int) -> str:
-    """Return the JSON of the page's panel of measured figures; ship it as `assistant/data/figures.json`."""
+    """Return the JSON of the page's panel of measured figures; ship it as `assistant/data/figures.json`.
+
+    It names the ranker that was measured, so that a test can tell figures of an earlier one.
+    """
     rows = []
     for name, what in PANEL.items():
         share = measured[name]
@@ -40,7 +44,17 @@ def figures(measured: Mapping[str, Share | float], questions: int) -> str:
             low, high = share.interval
             rows.append({"what": what, "figure": f"{share.hits} of {share.total} (95%: {low:.0%} to {high:.0%})"})
     rows.append({"what": "words in an answer, median", "figure": f"{measured['words in an answer, median']:.0f}"})
-    told = {"version": __version__, "date": f"on {questions} questions", "measured": rows}
+    first = measured["time to first word, median s"]
+    rows.append(
+        {"what": "time to the first word, median of the machine it was measured on", "figure": f"{first:.1f} s"}
+    )
+    told = {
+        "version": __version__,
+        "date": date.today().isoformat(),
+        "questions": questions,
+        "ranker": weights.digest(weights.adapter("ranker")),
+        "measured": rows,
+    }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
