@@ -46,7 +46,7 @@ def figures(measured: Mapping[str, Share | float], questions: int) -> str:
     rows.append({"what": "words in an answer, median", "figure": f"{measured['words in an answer, median']:.0f}"})
     first = measured["time to first word, median s"]
     rows.append(
-        {"what": "time to the first word, median of the machine it was measured on", "figure": f"{first:.1f} s"}
+        {"what": "time to the first word where it was measured, median", "figure": f"{first:.1f} s"}
     )
     told = {
         "version": __version__,
