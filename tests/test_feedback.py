@@ -98,6 +98,19 @@ def test_lines_come_in_the_order_of_asking_and_only_for_votes(store: Conversatio
     assert [m["content"] for m in lines[2]["history"]] == ["a", ANSWER.text, "taken back", ANSWER.text]
 
 
+def test_a_vote_on_a_turn_that_was_asked_again_is_exported(store: ConversationStore) -> None:
+    conversation = store.create()
+    ask(store, conversation, "a", ANSWER)
+    old = ask(store, conversation, "b", ANSWER, -1)
+    new = store.begin(conversation, "b, edited", replaces=old)
+    store.update(new, REFUSAL, "complete")
+    store.vote(new, 1)
+    ask(store, conversation, "c", ANSWER, 1)
+    lines = feedback.export(store)
+    assert [(line["question"], line["comment"]) for line in lines[:2]] == [("b", "comment on b"), ("b, edited", "")]
+    assert [[m["content"] for m in line["history"][::2]] for line in lines] == [["a"], ["a"], ["a", "b, edited"]]
+
+
 def test_a_completed_line_is_a_question_of_a_set(store: ConversationStore, tmp_path: Path) -> None:
     conversation = store.create()
     ask(store, conversation, "What is a boat?", ANSWER)

@@ -5,12 +5,14 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from markdown_it import MarkdownIt
 
 from assistant import corpus
 from assistant.records import Answer, Citation, Corpus, Hit, Sentence
 from tests.making import TEXT, parsed
 from ui import frame
-from ui.render import markdown, thread_html, turn_html
+from ui.exports import answer_markdown
+from ui.render import thread_html, turn_html
 from ui.source_view import card_body, document_html, inline_html
 from ui.turns import View
 
@@ -56,8 +58,8 @@ def test_markers_are_buttons_that_lead_to_the_marked_characters() -> None:
     built = Tags(html)
     marker = next(a for t, a in built.tags if t == "button" and a.get("class") == "marker")
     assert marker["data-n"] == "1" and marker["aria-label"] == "Source 1: Hulls"
-    mark = next(a for t, a in built.tags if t == "mark")
-    assert mark["id"] == marker["aria-describedby"]
+    told = re.findall(rf'id="{marker["aria-describedby"]}" hidden>(.*?)</span>', html)
+    assert [unescape(text) for text in told] == [quote]
     assert unescape(re.findall(r"<mark[^>]*>(.*?)</mark>", html)[0]) == quote
     assert "Hulls of 40 feet" in built.text
 
@@ -90,7 +92,8 @@ def test_a_refusal_has_buttons_for_the_nearest_entries_and_no_source() -> None:
     [
         (View(1, "q", state="waiting", place=3), "You are number 3 in the queue."),
         (View(1, "q", state="waiting", place=1), "You are next."),
-        (View(1, "q", state="loading", message="reading"), "Your question waits"),
+        (View(1, "q", state="loading", message="reading", place=1), "Your question waits and comes first."),
+        (View(1, "q", state="loading", message="reading", place=4), "waits as number 4 in the queue."),
         (View(1, "q", state="answering"), "Looking it up"),
         (View(1, "q", state="stopped"), "Stopped."),
         (View(1, "q", state="failed", message="no memory"), "This answer failed. no memory"),
@@ -158,16 +161,42 @@ def test_the_contents_lead_to_every_section() -> None:
 
 def test_a_passage_that_changed_since_says_so() -> None:
     source, _ = parsed()
-    html, path = card_body(Citation(1, "Hulls", "was here", 5, 13, "boats.md"), source, "m")
-    assert "was here" in html and "has changed since" in html and path == ()
-    assert card_body(cited(source, "It protects the mast."), source, "m")[1] == ("Boats", "Sails", "Reefing")
+    html, plain, path = card_body(Citation(1, "Hulls", "was here", 5, 13, "boats.md"), source)
+    assert "was here" in html and "has changed since" in html and (plain, path) == ("was here", ())
+    assert card_body(cited(source, "It protects the mast."), source)[2] == ("Boats", "Sails", "Reefing")
+
+
+def test_a_quotation_is_told_without_its_marks_and_whole_where_it_crosses_emphasis() -> None:
+    source, _ = parsed(TEXT + "\nThe **jib** and `the` boom [swing](http://b) across.\n")
+    html, plain, _ = card_body(cited(source, "**jib** and `the` boom [swing](http://b) across."), source)
+    assert plain == "jib and the boom swing across." and html.count("<mark>") > 3
 
 
 def test_a_copied_answer_carries_its_citations() -> None:
     source, _ = parsed()
     view = answered(Sentence("It protects.", "model", (1,)), citations=(cited(source, "It protects the mast."),))
     assert view.answer is not None
-    assert markdown(view.answer) == "It protects. [1]\n\n> [1] Hulls: “It protects the mast.”"
+    (copied,) = [a["data-markdown"] for _, a in Tags(turn_html(view, source)).tags if "data-markdown" in a]
+    assert copied == answer_markdown(view.answer)
+    assert copied.startswith("It protects. [1]\n\n> - [1] **Hulls**: “It protects the mast.” (boats.md, ")
+
+
+def test_what_is_copied_shows_hostile_words_as_they_are_and_each_source_on_its_own() -> None:
+    source, _ = parsed()
+    citations = (cited(source, "It protects the mast."), cited(source, "A hull is the body", 2))
+    view = answered(Sentence("![x](http://a) *b* <i>", "model", (1, 2)), citations=citations)
+    refused = View(
+        1, "q", Answer("q", abstained=True, reason="Not covered.", suggestions=("Hulls", "Sails")), "complete"
+    )
+    shown = [
+        MarkdownIt().render(str(a["data-markdown"]))
+        for each in (view, refused)
+        for _, a in Tags(turn_html(each, source)).tags
+        if "data-markdown" in a
+    ]
+    assert "<img" not in shown[0] and "<em>" not in shown[0] and "![x](http://a) *b* &lt;i&gt;" in shown[0]
+    assert shown[0].count("<li>") == 2 and shown[0].count("<blockquote>") == 1
+    assert "Hulls, Sails" in shown[1]
 
 
 def test_examples_come_from_another_corpus_too() -> None:

@@ -18,7 +18,8 @@ from markdown_it import MarkdownIt
 from assistant.errors import StoreError
 from assistant.records import Answer, Citation, Hit, Passage, Sentence, Timings
 from ui.exports import answer_from_json, answer_markdown, answer_to_json
-from ui.store import TITLE_CHARACTERS, ConversationStore, shortened
+from ui.kept import TITLE_CHARACTERS, StoredTurn, shortened
+from ui.store import ConversationStore
 
 pytestmark = pytest.mark.process
 
@@ -197,29 +198,104 @@ def test_a_failed_turn_keeps_what_was_shown_and_says_why(store: ConversationStor
     assert (kept.answer, kept.state, kept.message) == (said("A hull"), "failed", "the model stopped: out of memory")
 
 
-def test_truncate_removes_a_turn_and_later_ones_and_never_gives_their_ids_again(store: ConversationStore) -> None:
+def questions(store: ConversationStore, conversation: str) -> list[str]:
+    return [t.question for t in store.turns(conversation)]
+
+
+def test_a_turn_gives_way_only_to_a_whole_answer(store: ConversationStore) -> None:
     conversation, first = asked(store, "one")
-    second, third = store.begin(conversation, "two"), store.begin(conversation, "three")
-    other, kept = asked(store, "elsewhere")
-    store.truncate(conversation, second)
-    assert [t.id for t in store.turns(conversation)] == [first] and [t.id for t in store.turns(other)] == [kept]
-    store.truncate(conversation, kept)
-    assert [t.id for t in store.turns(other)] == [kept], "a turn of another conversation is not removed"
-    store.delete(other)
-    again = store.begin(conversation, "two, edited")
-    assert again not in (second, third, kept)
-    store.update(third, ANSWER, "stopped")  # the answer that was overtaken
-    store.fail(second, "late")
-    assert [(t.id, t.question, t.answer) for t in store.turns(conversation)][1:] == [(again, "two, edited", None)]
+    second = store.begin(conversation, "two")
+    store.update(second, ANSWER, "complete")
+    for end in ("stopped", "failed"):
+        new = store.begin(conversation, f"two, {end}", replaces=store.turns(conversation)[-1].id)
+        assert questions(store, conversation) == ["one", f"two, {end}"], "it is hidden while the new one is written"
+        assert store.list()[0].turns == 2 and store.list("two,")
+        store.update(new, said("A hull"), "answering")
+        if end == "failed":
+            store.fail(new, "out of memory")
+        else:
+            store.update(new, said("A hull"), "stopped")
+        assert questions(store, conversation)[:2] == ["one", "two"]
+    assert questions(store, conversation) == ["one", "two", "two, stopped", "two, failed"]
+    last = store.begin(conversation, "two, whole", replaces=new)
+    assert questions(store, conversation) == ["one", "two, whole"]
+    store.update(last, ANSWER, "complete")
+    assert questions(store, conversation) == ["one", "two, whole"]
+    assert [t.id for t in store.turns(conversation, replaced=True)] == [first, last], "what had no vote is gone"
+    store.update(second, ANSWER, "stopped")  # an answer that was overtaken comes late
+    assert [t.id for t in store.turns(conversation)] == [first, last]
+
+
+def test_a_turn_with_a_vote_is_kept_when_its_place_is_taken(store: ConversationStore) -> None:
+    conversation, first = asked(store, "one")
+    store.vote(first, -1, "too long")
+    for text in ("one, again", "one, once more"):
+        store.update(store.begin(conversation, text, replaces=store.turns(conversation)[-1].id), ANSWER, "complete")
+        assert questions(store, conversation) == [text]
+    kept: StoredTurn = store.turns(conversation, replaced=True)[0]
+    assert (kept.id, kept.vote, kept.comment, kept.answer) == (first, -1, "too long", ANSWER)
+    assert store.list("one")[0].turns == 1
+    assert json.loads(store.export_json(conversation))["turns"][0]["question"] == "one, once more"
+
+
+def test_only_the_last_turn_is_replaced(store: ConversationStore) -> None:
+    conversation, first = asked(store, "one")
+    other, elsewhere = asked(store, "elsewhere")
+    store.begin(conversation, "two")
+    for replaces in (first, elsewhere, 10**9):
+        new = store.begin(conversation, "again", replaces=replaces)
+        store.update(new, ANSWER, "complete")
+    assert questions(store, conversation) == ["one", "two", "again", "again", "again"]
+    assert questions(store, other) == ["elsewhere"]
+
+
+def test_a_new_turn_that_cannot_be_kept_replaces_nothing(store: ConversationStore) -> None:
+    conversation, turn = asked(store, "one")
+    store._rows(f"PRAGMA max_page_count = {store._rows('PRAGMA page_count')[0][0]}")
+    with pytest.raises(StoreError, match="full"):
+        store.begin(conversation, "x" * 100_000, replaces=turn)
+    assert [(t.id, t.answer) for t in store.turns(conversation)] == [(turn, ANSWER)]
+    assert store.list()[0].title == "one"
+
+
+def test_a_crash_after_a_retry_brings_the_answer_back(path: Path) -> None:
+    store = ConversationStore(path)
+    conversation, turn = asked(store, "one")
+    process = child(
+        path, "store.begin(sys.argv[2], 'again', int(sys.argv[3])); print('begun', flush=True); sys.stdin.read()",
+        conversation, str(turn),
+    )  # fmt: skip
+    assert process.stdout
+    process.stdout.readline()
+    assert questions(store, conversation) == ["again"]
+    process.kill()
+    process.communicate()
+    assert [(t.question, t.state) for t in store.turns(conversation)] == [("one", "complete"), ("again", "stopped")]
 
 
 @pytest.mark.parametrize(("title", "expected"), [("", "What is a sail?"), ("Mine", "Mine")])
 def test_editing_the_first_question_makes_its_title_anew(store: ConversationStore, title: str, expected: str) -> None:
     conversation = store.create(title)
     turn = store.begin(conversation, "What is a hull?")
-    store.truncate(conversation, turn)
-    store.begin(conversation, "What is a sail?")
+    store.update(turn, ANSWER, "complete")
+    store.begin(conversation, "What is a sail?", replaces=turn)
     assert store.list()[0].title == expected
+
+
+def test_a_file_of_the_first_version_is_read_and_made_new(store: ConversationStore, path: Path) -> None:
+    conversation, turn = asked(store, "kept from before")
+    store.close()
+    sql = sqlite3.connect(path)
+    sql.executescript("DROP VIEW shown; ALTER TABLE turn DROP COLUMN replaced_by; PRAGMA user_version = 1;")
+    sql.close()
+    for _ in range(2):
+        again = ConversationStore(path)
+        assert again.notice == "" and [(t.id, t.answer) for t in again.turns(conversation)] == [(turn, ANSWER)]
+        again.close()
+    again = ConversationStore(path)
+    again.update(again.begin(conversation, "new", replaces=turn), ANSWER, "complete")
+    assert questions(again, conversation) == ["new"]
+    again.close()
 
 
 def test_deleting_removes_the_words_from_the_disk(store: ConversationStore, path: Path) -> None:
@@ -246,7 +322,6 @@ def test_what_was_deleted_elsewhere_is_said_in_one_line(store: ConversationStore
         with pytest.raises(StoreError, match=r"^[^\n]+$"):
             use()
     store.update(turn, ANSWER, "complete")
-    store.truncate(conversation, turn)
     assert store.list() == []
 
 
@@ -519,7 +594,7 @@ def test_a_file_of_another_program_or_version_is_left_alone(tmp_path: Path) -> N
     sql.close()
     ConversationStore(tmp_path / "newer.db").close()
     sql = sqlite3.connect(tmp_path / "newer.db")
-    sql.execute("PRAGMA user_version = 2")
+    sql.execute("PRAGMA user_version = 3")
     sql.close()
     for name in ("other.db", "newer.db"):
         with pytest.raises(StoreError, match=r"another program or version[^\n]*move it away"):
@@ -558,8 +633,8 @@ def test_the_markdown_of_a_conversation(store: ConversationStore) -> None:
         "# What is a hull? And a \\*luff\\*?\n\n"
         "## Question 1\n\n> What is a hull?\n> And a \\*luff\\*?\n\n"
         "A hull floats. [1]\n- Luff: the \\*front\\* edge [2][1]\n\n"
-        "- [1] **Boats › Hulls**: “A hull is the body of a boat.” (boats.md, characters 20–49)\n"
-        "- [2] **Sails**: “\\- Luff: the \\*front\\* edge” (boats.md, characters 100–124)\n\n"
+        "> - [1] **Boats › Hulls**: “A hull is the body of a boat.” (boats.md, characters 20–49)\n"
+        "> - [2] **Sails**: “\\- Luff: the \\*front\\* edge” (boats.md, characters 100–124)\n\n"
         "*Vote: up* good\n\n"
         "## Question 2\n\n> And a keel?\n\n*This answer failed.* the model stopped\n\n"
         "## Question 3\n\n> Who?\n\nThe glossary does not cover this.\n\nIt does speak of: Hulls, Sails\n"
@@ -596,7 +671,7 @@ def test_markdown_shows_hostile_text_as_text(store: ConversationStore, hostile: 
     )  # fmt: skip
     shown = MarkdownIt("gfm-like", {"linkify": False}).render(answer_markdown(answer))
     tags = {piece.partition(">")[0] for piece in shown.split("<")[1:]}
-    assert tags <= {"p", "/p", "ul", "/ul", "li", "/li", "strong", "/strong"}, shown
+    assert tags <= {"p", "/p", "ul", "/ul", "li", "/li", "strong", "/strong", "blockquote", "/blockquote"}, shown
     conversation, _ = asked(store, hostile, answer)
     whole = MarkdownIt("gfm-like", {"linkify": False}).render(store.export_markdown(conversation))
     tags = {piece.partition(">")[0] for piece in whole.split("<")[1:]} - {"h1", "/h1", "h2", "/h2"}

@@ -10,6 +10,7 @@ import pytest
 
 from assistant import corpus, pipeline
 from assistant.errors import QuestionError, SettingsError, WeightsError
+from assistant.records import Answer
 from assistant.settings import from_env
 from tests.browser.scripted import ScriptedAssistant
 from ui import app, turns
@@ -138,10 +139,11 @@ def test_questions_wait_for_the_models_and_are_told(store: ConversationStore) ->
     desk = Desk(store, SOURCE, opening)
     desk.start()
     job = desk.ask(store.create(), "What is pruning?")
+    second = desk.ask(store.create(), "What is a token?")
     until(lambda: "20 of 90" in desk.view(job).message)
-    assert desk.view(job).state == "loading"
+    assert [(desk.view(j).state, desk.view(j).place) for j in (job, second)] == [("loading", 1), ("loading", 2)]
     gate.set()
-    assert ended(desk, job) == "complete" and desk.status.state == "ready"
+    assert ended(desk, job) == ended(desk, second) == "complete" and desk.status.state == "ready"
     desk.close()
 
 
@@ -159,16 +161,63 @@ def test_models_that_cannot_be_loaded_fail_every_question(store: ConversationSto
     desk.close()
 
 
-def test_retracting_and_forgetting_stop_what_is_going_on(made: Made, store: ConversationStore) -> None:
+def test_forgetting_stops_what_is_going_on(made: Made, store: ConversationStore) -> None:
     desk, assistant = made
     conversation = store.create()
     job = desk.ask(conversation, "endless")
-    desk.retract(conversation, job.turn)
-    assert store.turns(conversation) == []
-    again = desk.ask(conversation, "endless")
     desk.forget(conversation)
-    assert desk.view(again).state == "stopped" and store.list() == []
+    assert desk.view(job).state == "stopped" and store.list() == []
     until(lambda: assistant.running == 0)
+
+
+def test_a_conversation_is_asked_one_question_at_a_time(made: Made, store: ConversationStore) -> None:
+    desk, _ = made
+    conversation = store.create()
+    first = desk.ask(conversation, "What is pruning?")
+    assert ended(desk, first) == "complete"
+    endless = desk.ask(conversation, "endless")
+    for replaces in (0, first.turn, endless.turn):
+        with pytest.raises(QuestionError, match="is being written here"):
+            desk.ask(conversation, "What is a token?", replaces)
+    desk.stop(endless.turn)
+    assert ended(desk, desk.ask(conversation, "What is a token?", endless.turn)) == "complete"
+    assert [t.question for t in store.turns(conversation)] == ["What is pruning?", "What is a token?"]
+
+
+def test_a_slow_disk_keeps_nobody_from_seeing_how_far_it_is(
+    made: Made, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, _ = made
+    job = desk.ask(store.create(), "endless")
+    other = store.create()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> int:
+        begun.set()
+        go_on.wait(5)
+        return begin(*given)
+
+    begin = store.begin
+    monkeypatch.setattr(store, "begin", slow)
+    asking = threading.Thread(target=desk.ask, args=(other, "What is pruning?"))
+    asking.start()
+    assert begun.wait(5)
+    looking = threading.Thread(target=lambda: (desk.view(job), desk.live(other)))
+    looking.start()
+    looking.join(1)
+    assert not looking.is_alive(), "it waits for the disk of another question"
+    go_on.set()
+    asking.join()
+    desk.stop(job.turn)
+
+
+def test_a_question_whose_passages_cannot_be_found_early_goes_on_waiting(made: Made, store: ConversationStore) -> None:
+    desk, _ = made
+    first, job = desk.ask(store.create(), "endless"), desk.ask(store.create(), "trip")
+    desk.look_up(job)
+    assert desk.view(job).state == "waiting" and job.stream is None
+    desk.stop(first.turn)
+    assert ended(desk, job) == "failed" and "scripted fault" in desk.view(job).message
 
 
 def test_a_question_is_checked_before_it_is_kept(made: Made, store: ConversationStore) -> None:
@@ -184,10 +233,13 @@ def test_a_question_is_checked_before_it_is_kept(made: Made, store: Conversation
 def test_the_queue_has_an_end(store: ConversationStore) -> None:
     desk = Desk(store, SOURCE, lambda say, progress: ScriptedAssistant(CORPUS, 0))  # type: ignore[arg-type]
     conversation = store.create()
+    turn = store.begin(conversation, "before")
+    store.update(turn, Answer("before"), "complete")
     for _ in range(MOST_WAITING):
-        desk.ask(conversation, "q?")
+        desk.ask(store.create(), "q?")
     with pytest.raises(QuestionError, match="waiting"):
-        desk.ask(conversation, "q?")
+        desk.ask(conversation, "q?", turn)
+    assert [t.id for t in store.turns(conversation)] == [turn], "what was to be replaced is still there"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
@@ -229,6 +281,11 @@ def test_the_page_says_where_words_go(tmp_path: Path) -> None:
     assert "nothing leaves" in privacy(local)
     away = facts(from_env({}, model_url="https://models.example.org/v1"), None)
     assert privacy(away) == "questions and passages are sent to models.example.org"
+    for there in (Facts("m", shared=True), Facts("m", elsewhere="models.example.org", shared=True)):
+        assert "this computer" not in privacy(there)
+        assert privacy(there).endswith("everybody with the password sees all conversations")
+    assert "nothing goes further" in privacy(Facts("m", shared=True))
+    assert "sent to models.example.org" in privacy(there)
     assert "<b>" not in status_html("ready", "", Facts("<b>"))
 
 

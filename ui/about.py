@@ -23,7 +23,7 @@ _QUANTIZATION = re.compile(r"[.-]((?:I?Q\d\w*|F16|F32|BF16))$", re.I)
 KEYS = (
     ("Enter", "sends the question"),
     ("Shift + Enter", "breaks the line"),
-    ("Esc", "stops the answer, closes what is open"),
+    ("Esc", "closes what is open, or stops the answer"),
     ("/", "goes to the question"),
     ("Tab", "goes from marker to marker; each says its quotation"),
 )
@@ -31,13 +31,17 @@ KEYS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the installed assistant. `size` is in bytes, 0 where it is not on this computer."""
+    """What is known of the installed assistant. `size` is in bytes, 0 where it is not on this computer.
+
+    `elsewhere` is the host that another computer's model is asked at; `shared` tells that others reach this page.
+    """
 
     model: str
     quantization: str = ""
     size: int = 0
     passages: int = 0
     elsewhere: str = ""
+    shared: bool = False
 
 
 def facts(settings: Settings, assistant: Assistant | None) -> Facts:
@@ -86,10 +90,14 @@ def status_html(state: str, line: str, found: Facts | None) -> str:
 
 
 def privacy(found: Facts) -> str:
-    """Return where the words go, truly."""
+    """Return where the words go, truly for whoever reads it: with `shared` that may be at another computer."""
     if found.elsewhere:
-        return f"questions and passages are sent to {found.elsewhere}"
-    return "offline: nothing leaves this computer"
+        told = f"questions and passages are sent to {found.elsewhere}"
+    elif found.shared:
+        told = "served from this network: answers are made on the serving computer, nothing goes further"
+    else:
+        return "offline: nothing leaves this computer"
+    return told + ("; everybody with the password sees all conversations" if found.shared else "")
 
 
 def figures(path: Path | None = None) -> dict[str, Any]:
@@ -117,7 +125,7 @@ def about_html(measured: dict[str, Any], corpus: Corpus | None) -> str:
     names = ", ".join(d.name for d in corpus.documents[:10]) if corpus else ""
     return (
         "<h3>How it answers</h3><p>It looks for the passages of the glossary that speak of your question. Small"
-        " models on this computer read them and judge which of them answer, and these are quoted. A larger model of"
+        " models read them and judge which of them answer, and these are quoted. A larger model of"
         " yours writes sentences instead; one that the passages do not support is not shown. Where the glossary does"
         " not hold the answer, it says so.</p>"
         f"<p>It answers from {escape(names) or 'the glossary'} and from nothing else.</p>"

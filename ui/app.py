@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from assistant import corpus
@@ -26,7 +27,7 @@ def launch(
     """
     user = checked_auth(host, auth)
     check_port(host, port)
-    page, desk = build(settings)
+    page, desk = build(settings, shared=not is_loopback(host))
     serve(page, host, port, user)
     say(f"the chat is at http://{'[' + host + ']' if ':' in host else host}:{port} – Ctrl-C ends it")
     desk.start()
@@ -68,8 +69,10 @@ def check_port(host: str, port: int) -> None:
         ) from error
 
 
-def build(settings: Settings, opener: Any = None) -> tuple[Any, Any]:
+def build(settings: Settings, opener: Any = None, shared: bool = False) -> tuple[Any, Any]:
     """Return the page and its desk, not started yet. `opener` stands in for `open_assistant` in tests.
+
+    `shared` tells that other computers reach the page, which then says so.
 
     Raises CorpusError and StoreError: better before the page opens than on it.
     """
@@ -85,7 +88,7 @@ def build(settings: Settings, opener: Any = None) -> tuple[Any, Any]:
         return open_assistant(settings, say, progress)
 
     desk = Desk(ConversationStore(settings.data_dir / STORE), corpus.load(settings.corpus), opener or open_)
-    return Page(desk, lambda: facts(settings, desk.assistant)), desk
+    return Page(desk, lambda: replace(facts(settings, desk.assistant), shared=shared)), desk
 
 
 def serve(page: Any, host: str, port: int, auth: tuple[str, str] | None) -> None:

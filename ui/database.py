@@ -15,11 +15,15 @@ from filelock import FileLock, Timeout
 from assistant.errors import StoreError
 
 BUSY_S = 10.0
-APPLICATION, VERSION = 0x474C4F53, 1  # "GLOS": tells this file from another program's
+APPLICATION, VERSION = 0x474C4F53, 2  # "GLOS": tells this file from another program's
 # SQLite's levels of waiting for the disk: a snapshot outlives this process, what has ended a power cut too
 SNAPSHOT_SYNC, ENDED_SYNC = "NORMAL", "FULL"
 State = Literal["answering", "complete", "stopped", "failed"]
 STATES: tuple[State, ...] = get_args(State)
+REPLACED = "replaced_by INTEGER NOT NULL DEFAULT 0"  # the turn that took a turn's place
+# a turn gives way only to a whole answer: one that was stopped, failed or died brings it back
+SHOWN = """CREATE VIEW shown AS SELECT * FROM turn WHERE replaced_by = 0
+  OR EXISTS (SELECT 1 FROM turn n WHERE n.id = turn.replaced_by AND n.state IN ('stopped', 'failed'));"""
 SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, updated TEXT NOT NULL);
@@ -30,14 +34,23 @@ CREATE TABLE turn (
   question TEXT NOT NULL, answer TEXT, said TEXT NOT NULL DEFAULT '',
   state TEXT NOT NULL CHECK (state IN {STATES}), message TEXT NOT NULL DEFAULT '',
   owner TEXT NOT NULL, created TEXT NOT NULL,
-  vote INTEGER NOT NULL DEFAULT 0 CHECK (vote IN (-1, 0, 1)), comment TEXT NOT NULL DEFAULT ''
+  vote INTEGER NOT NULL DEFAULT 0 CHECK (vote IN (-1, 0, 1)), comment TEXT NOT NULL DEFAULT '',
+  {REPLACED}
 );
 CREATE INDEX turn_of_conversation ON turn (conversation, id);
 CREATE INDEX turn_in_progress ON turn (owner) WHERE state = 'answering';
+{SHOWN}
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+UPGRADE = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE turn ADD COLUMN {REPLACED};
+{SHOWN}
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""  # from version 1
 
 
 class _Damaged(sqlite3.DatabaseError):
@@ -102,6 +115,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         application, version = (sql.execute(f"PRAGMA {n}").fetchone()[0] for n in ("application_id", "user_version"))
         if not sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             sql.executescript(SCHEMA)
+        elif (application, version) == (APPLICATION, 1):
+            sql.executescript(UPGRADE)
         elif (application, version) != (APPLICATION, VERSION):
             raise StoreError(
                 f"{path} was made by another program or version (found {application:#x}, {version}; expected"

@@ -46,7 +46,8 @@ def answer_markdown(answer: Answer) -> str:
     if answer.suggestions:
         parts.append("It does speak of: " + ", ".join(verbatim(s) for s in answer.suggestions))
     cited = [
-        f"- [{c.n}] **{verbatim(c.section)}**: “{verbatim(c.quote)}” ({verbatim(c.file)}, characters {c.start}–{c.end})"
+        f"> - [{c.n}] **{verbatim(c.section)}**: “{verbatim(c.quote)}”"
+        f" ({verbatim(c.file)}, characters {c.start}–{c.end})"
         for c in answer.citations
     ]
     return "\n\n".join(p for p in (*parts, "\n".join(cited)) if p)

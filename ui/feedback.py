@@ -11,11 +11,14 @@ from uuid import uuid4
 
 from assistant.errors import StoreError
 from ui.exports import storable
-from ui.store import ConversationStore, StoredTurn
+from ui.kept import StoredTurn
+from ui.store import ConversationStore
 
 
 def export(store: ConversationStore) -> list[dict[str, Any]]:
     """Return one question-set line for each turn with a vote, in the order they were asked. Raises StoreError.
+
+    A turn that was asked again is among them, though its conversation no longer shows it.
 
     `kind` is a guess, `must` and `must_not` are empty, and `answerable` is None unless an answer was voted up:
     a question set that is measured with such a line needs them completed. `vote`, `comment` and `answer` say
@@ -23,9 +26,16 @@ def export(store: ConversationStore) -> list[dict[str, Any]]:
     """
     voted = []
     for conversation in store.list():
-        turns = store.turns(conversation.id)
-        voted += [(t.id, _line(conversation.id, turns[:n], t)) for n, t in enumerate(turns) if t.vote]
+        turns, shown = store.turns(conversation.id, replaced=True), {t.id for t in store.turns(conversation.id)}
+        for turn in (t for t in turns if t.vote):
+            before = [t for t in turns if t.id < turn.id and _stood(t, turn, t.id in shown)]
+            voted.append((turn.id, _line(conversation.id, before, turn)))
     return [line for _, line in sorted(voted, key=lambda pair: pair[0])]
+
+
+def _stood(earlier: StoredTurn, turn: StoredTurn, shown: bool) -> bool:
+    """Tell whether an earlier turn was there when another one was asked."""
+    return earlier.replaced_by != turn.id and (shown or earlier.replaced_by > turn.id)
 
 
 def _line(conversation: str, before: Sequence[StoredTurn], turn: StoredTurn) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from assistant.records import Corpus
-from ui.store import ConversationInfo
+from ui.kept import ConversationInfo
 
 SHIPPED = "glossary.md"
 MOST_LISTED = 60  # conversations: the list is sent anew with every question
@@ -37,9 +37,9 @@ BAR = (
     "<span>About</span></button></div></header>"
 )
 PANE = (
-    '<div class="tabs" role="tablist" aria-label="Sources"><button type="button" role="tab" id="tab-cited"'
+    '<div class="tabs"><div role="tablist" aria-label="Sources"><button type="button" role="tab" id="tab-cited"'
     ' aria-controls="cited" aria-selected="true">Sources</button><button type="button" role="tab" id="tab-whole"'
-    ' aria-controls="whole" aria-selected="false" tabindex="-1">Whole glossary</button>'
+    ' aria-controls="whole" aria-selected="false" tabindex="-1">Whole glossary</button></div>'
     '<button type="button" id="close-pane" class="tool" aria-label="Close the sources">'
     '<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="M6 6l12 12M18 6L6 18"/></svg></button></div>'
     '<div id="cited" role="tabpanel" aria-labelledby="tab-cited" tabindex="0"><p class="empty">The passages that an'
@@ -89,7 +89,7 @@ def start_html(corpus: Corpus | None) -> str:
 def conversations_html(found: Sequence[ConversationInfo], current: str, searched: bool) -> str:
     """Return the list of conversations, newest first."""
     if not found:
-        told = "Nothing found." if searched else "Conversations are kept here, on this computer."
+        told = "Nothing found." if searched else "Conversations are kept here."
         return f'<p class="empty">{told}</p>'
     listed = "".join(_conversation(c, c.id == current) for c in found[:MOST_LISTED])
     more = len(found) - MOST_LISTED

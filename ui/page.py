@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from assistant.errors import AssistantError, QuestionError
+from assistant.errors import AssistantError
 from ui import about, frame
 from ui.calls import Calls
-from ui.render import thread_html, turn_html
+from ui.render import thread_html
 from ui.session import Desk
 from ui.turns import View, check, stored_view
 
@@ -41,7 +41,7 @@ def head() -> str:
 
 def script() -> str:
     """Return the page's script: Gradio takes one, so its parts share a scope."""
-    return "".join((STATIC / name).read_text(encoding="utf-8") for name in ("pane.js", "page.js"))
+    return "".join((STATIC / name).read_text(encoding="utf-8") for name in ("pane.js", "turn.js", "page.js"))
 
 
 def _named(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,11 +102,12 @@ class Page:
         Every output gets a value every time: for each that is left out Gradio makes a component anew and keeps it.
         """
         quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple", "api_visibility": "private"}
+        once = {**quiet, "trigger_mode": "once"}  # a second Enter asks nothing until the first is taken
         shown = [self.thread, self.running, self.list, self.current, self.box, self.notice]
         given = [self.box, self.search, self.current]
         for event in (
-            gr.on([self.box.submit, self.send.click], self.ask, given, shown, **quiet),
-            self.bridge.ask_again(self.ask_again, given, shown, **quiet),
+            gr.on([self.box.submit, self.send.click], self.ask, given, shown, **once),
+            self.bridge.ask_again(self.ask_again, given, shown, **once),
             self.bridge.choose(self.choose, given, shown, **quiet),
             self.new.click(self.begin_anew, given, shown, **quiet),
             self.bridge.remove(self.remove, given, shown, **quiet),
@@ -128,19 +129,15 @@ class Page:
     def ask_again(self, text: str, search: str, current: str, event: gr.EventData) -> Shown:
         """Ask what a button on the page says: a suggestion, an example, or a turn anew in another's place."""
         thread, running, listed, conversation, _, notice = self._asked(
-            str(event.text), search, current, int(event.retract or 0)
+            str(event.text), search, current, int(event.replaces or 0)
         )
         return thread, running, listed, conversation, text, notice
 
-    def _asked(self, text: str, search: str, current: str, retract: int) -> Shown:
+    def _asked(self, text: str, search: str, current: str, replaces: int) -> Shown:
         try:
             check(text)
-            if retract:
-                self.desk.retract(current, retract)
-            elif current and self.desk.live(current):
-                raise QuestionError("an answer is being written here: wait for it, or stop it, then ask again")
             conversation = current or self.desk.store.create()
-            self.desk.ask(conversation, text)
+            self.desk.ask(conversation, text, replaces)
         except AssistantError as error:
             return self._whole(search, current, text, str(error))
         return self._whole(search, conversation, "", "")
@@ -169,7 +166,7 @@ class Page:
             conversation, views, notice = "", [], notice or str(error)
         corpus = self.desk.corpus
         thread = thread_html(views[:-1], corpus, conversation) if views else frame.start_html(corpus)
-        running = self._turn(views[-1], conversation) if views else ""
+        running = self._turns(views[-1:], conversation) if views else ""
         return thread, running, self.listing(search, conversation), conversation, text, frame.notice_html(notice)
 
     async def follow(self, current: str, request: gr.Request) -> AsyncIterator[str]:
@@ -178,17 +175,18 @@ class Page:
         self._following[tab] = mine
         job = self.desk.live(current) if current else None
         if job is None:
-            yield self._whole("", current, "", "")[1]
+            yield (await asyncio.to_thread(self._whole, "", current, "", ""))[1]
             return
         await asyncio.to_thread(self.desk.look_up, job)
         seen = None
         while self._following.get(tab) is mine:
             view = self.desk.view(job)
+            if view.ended:
+                yield await asyncio.to_thread(self._ended, view, job.conversation)
+                return
             if view != seen:
                 seen = view
-                yield self._turn(view, job.conversation)
-            if view.ended:
-                return
+                yield self._turns([view], job.conversation)
             await asyncio.sleep(POLL_S)
 
     def arrive(self, search: str, current: str) -> tuple[str, str]:
@@ -239,6 +237,13 @@ class Page:
         views = [stored_view(t) for t in self.desk.store.turns(conversation)]
         return [self.desk.view(job) if job and v.turn == job.turn else v for v in views]
 
-    def _turn(self, view: View, conversation: str) -> str:
-        html = turn_html(view, self.desk.corpus, last=True)
-        return f'<div class="turns" data-conversation="{conversation}">{html}</div>'
+    def _ended(self, view: View, conversation: str) -> str:
+        """Return a turn that has ended, under the one that it was to replace where that one is shown again."""
+        try:
+            stored = self.desk.store.turns(conversation)
+        except AssistantError:  # the turn itself says what is wrong with the file
+            stored = []
+        return self._turns([*(stored_view(t) for t in stored if t.replaced_by == view.turn), view], conversation)
+
+    def _turns(self, views: Sequence[View], conversation: str) -> str:
+        return thread_html(views, self.desk.corpus, conversation, last=True)

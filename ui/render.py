@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from assistant.records import Answer, Citation, Corpus, Sentence, layout
+from assistant.records import Answer, Citation, Corpus, Sentence
+from ui.exports import answer_markdown
 from ui.source_view import card_body
 from ui.turns import View
 
@@ -33,16 +34,18 @@ def icon(name: str) -> str:
     )
 
 
-def thread_html(views: Sequence[View], corpus: Corpus | None, conversation: str) -> str:
-    """Return the turns of a conversation, oldest first."""
-    turns = "".join(turn_html(v, corpus) for v in views)
+def thread_html(views: Sequence[View], corpus: Corpus | None, conversation: str, last: bool = False) -> str:
+    """Return turns of a conversation, oldest first; `last` says that its last turn is among them."""
+    turns = "".join(turn_html(v, corpus, last and v is views[-1]) for v in views)
     return f'<div class="turns" data-conversation="{escape(conversation)}">{turns}</div>'
 
 
 def turn_html(view: View, corpus: Corpus | None, last: bool = False) -> str:
     """Return one question with its answer; `corpus` gives the citations the text around them.
 
-    The last turn of a conversation is replaced by Retry and Edit; earlier ones are asked anew, below.
+    The last turn of a conversation is replaced by Retry and Edit; earlier ones are asked anew, below. Each part
+    has its place from the beginning: the page writes a snapshot over the last one place by place, and what is
+    unfolded or focused in one that moved would be lost.
     """
     live = "" if view.ended else ' aria-busy="true"'
     return (
@@ -50,7 +53,7 @@ def turn_html(view: View, corpus: Corpus | None, last: bool = False) -> str:
         f' aria-label="{escape(_short(view.question))}"{live}>'
         f'<div class="question"><h2 dir="auto">{escape(view.question)}</h2></div>'
         f'<div class="answer">{answer_html(view)}{_note(view)}</div>'
-        f"{_actions(view) if view.ended else ''}{_sources(view, corpus)}</article>"
+        f'<div class="after">{_actions(view) if view.ended else ""}</div>{_sources(view, corpus)}</article>'
     )
 
 
@@ -123,8 +126,9 @@ def _note(view: View) -> str:
     """Return what the page is doing, or how the answer ended where it did not simply end."""
     message = escape(view.message)
     if view.state == "loading":
-        told = f"The assistant is starting: {message or 'loading the models'}. Your question waits and comes first."
-        return f'<p class="note busy">{told}</p>'
+        told = "and comes first." if view.place <= 1 else f"as number {view.place} in the queue."
+        starting = f"The assistant is starting: {message or 'loading the models'}. Your question waits {told}"
+        return f'<p class="note busy" data-place="{view.place}">{starting}</p>'
     if view.state == "waiting":
         told = "You are next." if view.place <= 1 else f"You are number {view.place} in the queue."
         return f'<p class="note busy" data-place="{view.place}">Others are being answered. {told}</p>'
@@ -142,7 +146,7 @@ def _actions(view: View) -> str:
     says = answer is not None and bool(answer.sentences or answer.abstained)
     parts = []
     if answer is not None and says:
-        parts.append(_action("copy", "Copy", data=f' data-markdown="{escape(markdown(answer))}"'))
+        parts.append(_action("copy", "Copy", data=f' data-markdown="{escape(answer_markdown(answer))}"'))
     parts += [_action("retry", "Retry"), _action("edit", "Edit question")]
     if answer is not None and answer.sentences:
         parts.append(_action("words", "Who worded this?", pressed=False))
@@ -164,14 +168,6 @@ def _action(do: str, label: str, pressed: bool | None = None, quiet: bool = Fals
     return f'<button type="button" class="action" data-do="{do}"{state}{name}{data}>{icon(do)}{words}</button>'
 
 
-def markdown(answer: Answer) -> str:
-    """Return the answer with its marks and, under it, the quotations they point at."""
-    if answer.abstained:
-        return answer.reason
-    quotes = "\n".join(f"> [{c.n}] {c.section}: “{' '.join(c.quote.split())}”" for c in answer.citations)
-    return "\n\n".join(part for part in (layout(answer.sentences, marks=True), quotes) if part)
-
-
 def _sources(view: View, corpus: Corpus | None) -> str:
     """Return the cited passages, folded under the answer; a wide page shows them in the pane beside it instead."""
     if view.answer is None or not view.answer.citations:
@@ -185,13 +181,14 @@ def _sources(view: View, corpus: Corpus | None) -> str:
 
 
 def _card(citation: Citation, turn: int, corpus: Corpus | None) -> str:
-    body, found = card_body(citation, corpus, f"quote-{turn}-{citation.n}")
+    body, plain, found = card_body(citation, corpus)
     path = "".join(f"<span>{escape(step)}</span>" for step in found or (citation.section,))
     context = '<button type="button" class="context">Read in the glossary</button>' if found else ""
     return (
         f'<li class="card" tabindex="-1" data-n="{citation.n}" data-file="{escape(citation.file)}"'
         f' data-start="{citation.start}" data-end="{citation.end}"><p class="where"><b class="number">{citation.n}</b>'
-        f'<span class="path">{path}</span></p><blockquote dir="auto">{body}</blockquote>{context}</li>'
+        f'<span class="path">{path}</span></p><blockquote dir="auto">{body}</blockquote>'
+        f'<span class="quoted" id="quote-{turn}-{citation.n}" hidden>{escape(plain)}</span>{context}</li>'
     )
 
 

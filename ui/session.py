@@ -65,6 +65,7 @@ class Desk:
         self.status = Status()
         self.assistant: Assistant | None = None
         self._open = open_assistant
+        self._asking = threading.Lock()  # one question is taken at a time; what is shown waits for no disk
         self._changed = threading.Condition()
         self._line: deque[Job] = deque()
         self._live: dict[int, Job] = {}  # by turn: those in the line and the one being answered
@@ -83,30 +84,45 @@ class Desk:
         for job in tuple(self._live.values()):
             self.stop(job.turn)
 
-    def ask(self, conversation: str, question: str) -> Job:
-        """Keep a question and put it at the end of the queue. Raises QuestionError and StoreError."""
+    def ask(self, conversation: str, question: str, replaces: int = 0) -> Job:
+        """Keep a question and put it at the end of the queue. Raises QuestionError and StoreError.
+
+        `replaces` is the turn whose place it takes, if that is still the conversation's last.
+        """
         check(question)
-        with self._changed:
+        with self._asking:
+            if self.live(conversation):
+                raise QuestionError("an answer is being written here: wait for it, or stop it, then ask again")
             if len(self._line) >= MOST_WAITING:
                 raise QuestionError(f"{MOST_WAITING} questions are waiting already; ask again in a few minutes")
-            job = Job(self.store.begin(conversation, question), conversation, question)
-            self._live[job.turn] = job
-            self._line.append(job)
-            self._changed.notify_all()
+            job = Job(self.store.begin(conversation, question, replaces), conversation, question)
+            with self._changed:
+                self._live[job.turn] = job
+                self._line.append(job)
+                self._changed.notify_all()
         return job
 
     def look_up(self, job: Job) -> None:
-        """Find the passages of a question that waits for others: that needs no turn at the model."""
+        """Find the passages of a question that waits for others: that needs no turn at the model.
+
+        What goes wrong here is said when the question is answered.
+        """
         with self._changed:
-            earlier = [j for j in self._live.values() if j.conversation == job.conversation and j.turn < job.turn]
-            idle = self.assistant is None or job not in self._line or job.stream is not None or bool(earlier)
+            idle = self.assistant is None or job not in self._line or job.stream is not None
         if idle:
             return
-        stream = self._stream(job)
-        first = next(stream, None)
-        with self._changed:
-            if job.stream is None and job in self._line:
-                job.stream, job.answer = stream, first
+        stream = None
+        try:
+            stream = self._stream(job)
+            first = next(stream, None)
+            with self._changed:
+                if job.stream is None and job in self._line:
+                    job.stream, job.answer = stream, first
+        except Exception:
+            LOG.exception("the passages of a waiting question cannot be found")
+        finally:
+            if stream is not None and job.stream is not stream:
+                stream.close()  # type: ignore[attr-defined]
 
     def view(self, job: Job) -> View:
         """Return what is to be shown of a question now."""
@@ -135,14 +151,6 @@ class Desk:
             if job in self._line:
                 self._line.remove(job)
         self._end(job, "stopped")
-
-    def retract(self, conversation: str, turn: int) -> None:
-        """Remove a turn and those after it, to ask again. Raises StoreError."""
-        with self._changed:
-            live = [t for t, j in self._live.items() if j.conversation == conversation and t >= turn]
-        for each in live:
-            self.stop(each)
-        self.store.truncate(conversation, turn)
 
     def forget(self, conversation: str) -> None:
         """Delete a conversation, whatever is going on in it. Raises StoreError."""

@@ -21,11 +21,23 @@ _INLINE = re.compile(
 _SHOWN, _MARKS = ("bold", "code", "link", "em"), ("b", "b2", "c", "c2", "l", "l2", "e", "e2")
 
 
-def inline_html(text: str, first: int = 0, last: int = 0, mark_id: str = "") -> str:
-    """Return escaped text with emphasis and code styled, Markdown marks hidden, and text[first:last] in <mark>.
+def inline_html(text: str, first: int = 0, last: int = 0) -> str:
+    """Return escaped text with emphasis and code styled, Markdown marks hidden, and text[first:last] in <mark>."""
+    out = ""
+    for start, end, kind in _pieces(text, first, last):
+        piece = escape(text[start:end])
+        piece = f'<span class="{kind}">{piece}</span>' if kind else piece
+        out += f"<mark>{piece}</mark>" if first <= start and end <= last else piece
+    return out
 
-    The first of the <mark> elements gets `mark_id`: a quotation that crosses emphasis has several.
-    """
+
+def _plain(text: str, first: int, last: int) -> str:
+    """Return text[first:last] as `inline_html` shows it, without the Markdown marks."""
+    return "".join(text[a:b] for a, b, kind in _pieces(text, first, last) if kind != "md" and first <= a and b <= last)
+
+
+def _pieces(text: str, first: int, last: int) -> Iterator[tuple[int, int, str]]:
+    """Yield start, end and kind of the pieces of a text that are shown alike; `first` and `last` cut them too."""
     spans = [
         (m.start(name), m.end(name), "md" if name in _MARKS else name)
         for m in _INLINE.finditer(text)
@@ -33,32 +45,25 @@ def inline_html(text: str, first: int = 0, last: int = 0, mark_id: str = "") -> 
         if m.start(name) >= 0
     ]
     cuts = sorted({0, len(text), first, last, *(edge for start, end, _ in spans for edge in (start, end))})
-    out = ""
     for start, end in zip(cuts, cuts[1:], strict=False):
-        kind = next((kind for a, b, kind in spans if a <= start and end <= b), "")
-        piece = escape(text[start:end])
-        piece = f'<span class="{kind}">{piece}</span>' if kind else piece
-        if first <= start and end <= last:
-            name = f' id="{escape(mark_id)}"' if mark_id and "<mark" not in out else ""
-            piece = f"<mark{name}>{piece}</mark>"
-        out += piece
-    return out
+        yield start, end, next((kind for a, b, kind in spans if a <= start and end <= b), "")
 
 
-def card_body(citation: Citation, corpus: Corpus | None, mark_id: str) -> tuple[str, tuple[str, ...]]:
-    """Return a citation's paragraph with its characters marked, and the headings above it.
+def card_body(citation: Citation, corpus: Corpus | None) -> tuple[str, str, tuple[str, ...]]:
+    """Return a citation's paragraph with its characters marked, its plain words, and the headings above it.
 
     Without the corpus, or where the text has changed since, that is the quotation alone under no headings.
     """
+    alone = f"<p><mark>{escape(citation.quote)}</mark></p>"
     document = next((d for d in corpus.documents if d.name == citation.file), None) if corpus else None
     if document is None or document.text[citation.start : citation.end] != citation.quote:
         changed = "" if corpus is None else "<small>The glossary has changed since: this is what it said.</small>"
-        return f'<p><mark id="{escape(mark_id)}">{escape(citation.quote)}</mark></p>{changed}', ()
+        return alone + changed, citation.quote, ()
     section, blocks = _around(document, citation)
-    shown = "".join(_block_html(document, b, citation, "" if n else mark_id) for n, b in enumerate(blocks))
-    if not blocks:
-        shown = f'<p><mark id="{escape(mark_id)}">{escape(citation.quote)}</mark></p>'
-    return shown, section.path if section else (citation.section,)
+    cut = [_cut(document, b, citation) for b in blocks]
+    shown = "".join(_block_html(b, *c) for b, c in zip(blocks, cut, strict=True)) or alone
+    plain = " ".join(_plain(*c) for c, _, _ in cut) or citation.quote
+    return shown, plain, section.path if section else (citation.section,)
 
 
 def _around(document: Document, citation: Citation) -> tuple[Section | None, list[Block]]:
@@ -68,14 +73,17 @@ def _around(document: Document, citation: Citation) -> tuple[Section | None, lis
     return section, blocks
 
 
-def _block_html(document: Document, block: Block, citation: Citation, mark_id: str) -> str:
-    """Return one block with the cited characters marked, cut where it goes on for long on either side."""
+def _cut(document: Document, block: Block, citation: Citation) -> tuple[tuple[str, int, int], str, str]:
+    """Return a block's text with where the citation begins and ends in it, cut where it goes on for long."""
     start, end = max(block.start, citation.start - AROUND), min(block.end, citation.end + AROUND)
     text = document.text[start:end]
     first, last = max(0, citation.start - start), min(len(text), citation.end - start)
-    before, after = "… " if start > block.start else "", " …" if end < block.end else ""
+    return (text, first, last), "… " if start > block.start else "", " …" if end < block.end else ""
+
+
+def _block_html(block: Block, cut: tuple[str, int, int], before: str, after: str) -> str:
     above = f'<p class="labels">{escape(" › ".join(block.labels))}</p>' if block.labels else ""
-    return f"{above}<p>{before}{inline_html(text, first, last, mark_id)}{after}</p>"
+    return f"{above}<p>{before}{inline_html(*cut)}{after}</p>"
 
 
 def document_html(corpus: Corpus, name: str) -> str:

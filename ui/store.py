@@ -8,13 +8,11 @@ dies: that is how a turn left 'answering' by a dead process is told from one tha
 from __future__ import annotations
 
 import builtins
-import json
 import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,36 +22,13 @@ from filelock import FileLock
 
 from assistant.errors import StoreError
 from assistant.records import Answer
-from ui import database
-from ui.database import STATES, State, alive, folded, leave, one_line, opened
-from ui.exports import answer_from_json, answer_markdown, answer_to_json, storable, verbatim
+from ui import database, kept
+from ui.database import STATES, alive, folded, leave, one_line, opened
+from ui.exports import answer_to_json, storable
+from ui.kept import ConversationInfo, StoredTurn, shortened
 
 FILE = "conversations.db"
-TITLE_CHARACTERS, GIVEN_TITLE_CHARACTERS = 60, 200
-
-
-@dataclass(frozen=True)
-class ConversationInfo:
-    """One line of the list. `updated` (UTC) is when it was last asked, answered or cut short."""
-
-    id: str
-    title: str
-    updated: datetime
-    turns: int
-
-
-@dataclass(frozen=True)
-class StoredTurn:
-    """A question with the last snapshot of its answer; `message` says what failed where `state` is 'failed'."""
-
-    id: int
-    question: str
-    answer: Answer | None
-    state: State
-    created: datetime
-    vote: int
-    comment: str
-    message: str = ""
+GIVEN_TITLE_CHARACTERS = 200
 
 
 class ConversationStore:
@@ -93,8 +68,8 @@ class ConversationStore:
         """Return the conversations that hold `search` in their title or a text, whatever its case; newest first."""
         rows = self._rows(
             "SELECT c.id, c.title, c.updated, count(t.id) AS turns"
-            " FROM conversation c LEFT JOIN turn t ON t.conversation = c.id"
-            " WHERE :sought = '' OR holds(c.title, :sought) OR EXISTS (SELECT 1 FROM turn u WHERE"
+            " FROM conversation c LEFT JOIN shown t ON t.conversation = c.id"
+            " WHERE :sought = '' OR holds(c.title, :sought) OR EXISTS (SELECT 1 FROM shown u WHERE"
             " u.conversation = c.id AND (holds(u.question, :sought) OR holds(u.said, :sought)))"
             " GROUP BY c.id ORDER BY c.updated DESC, c.rowid DESC",
             {"sought": folded(storable(search).strip())},
@@ -105,7 +80,7 @@ class ConversationStore:
         """Give a conversation another title; a blank one gives it that of its first question again."""
         with self._transaction() as sql:
             self._title(id)
-            title = shortened(title, GIVEN_TITLE_CHARACTERS) or shortened(_first_question(sql, id)[1])
+            title = shortened(title, GIVEN_TITLE_CHARACTERS) or shortened(_edge(sql, id)[1])
             sql.execute("UPDATE conversation SET title = ? WHERE id = ?", (title, storable(id)))
 
     def delete(self, id: str) -> None:
@@ -115,31 +90,47 @@ class ConversationStore:
         # what was deleted stands in the write-ahead log until that is emptied
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def turns(self, id: str) -> builtins.list[StoredTurn]:
-        """Return the turns of a conversation, oldest first."""
+    def turns(self, id: str, replaced: bool = False) -> builtins.list[StoredTurn]:
+        """Return the turns of a conversation, oldest first; with those that others took the place of, if wanted."""
         self._settle()
         self._title(id)
-        rows = self._rows("SELECT * FROM turn WHERE conversation = ? ORDER BY id", (storable(id),))
-        return [_stored(r) for r in rows]
+        table = "turn" if replaced else "shown"
+        rows = self._rows(f"SELECT * FROM {table} WHERE conversation = ? ORDER BY id", (storable(id),))
+        return [kept.stored(r) for r in rows]
 
-    def begin(self, conversation: str, question: str) -> int:
-        """Keep a question that is about to be answered, and return its turn's id."""
+    def begin(self, conversation: str, question: str, replaces: int = 0) -> int:
+        """Keep a question that is about to be answered, and return its turn's id.
+
+        It takes the place of the turn `replaces` where that is still the last one, whose question may have given
+        the conversation its title.
+        """
         now = _now()
         with self._transaction() as sql:
             self._announce()
-            title = self._title(conversation) or shortened(question)
-            sql.execute("UPDATE conversation SET title = ?, updated = ? WHERE id = ?", (title, now, conversation))
+            title = self._title(conversation)
+            first, last = _edge(sql, conversation), _edge(sql, conversation, "DESC")
             made = sql.execute(
                 "INSERT INTO turn (conversation, question, state, owner, created) VALUES (?, ?, 'answering', ?, ?)",
                 (conversation, storable(question), self._owner, now),
             )
-            return int(made.lastrowid or 0)
+            turn = int(made.lastrowid or 0)
+            if replaces and replaces == last[0]:
+                sql.execute(  # with it goes what it was to replace itself, shown because it was not whole
+                    "UPDATE turn SET replaced_by = ? WHERE id IN"
+                    " (SELECT id FROM shown WHERE conversation = ? AND ? IN (id, replaced_by))",
+                    (turn, conversation, replaces),
+                )
+            if title == shortened(first[1]) and _edge(sql, conversation)[0] != first[0]:
+                title = ""
+            title = title or shortened(question)
+            sql.execute("UPDATE conversation SET title = ?, updated = ? WHERE id = ?", (title, now, conversation))
+            return turn
 
     def update(self, turn: int, answer: Answer, state: str) -> None:
-        """Keep a snapshot of an answer.
+        """Keep a snapshot of an answer; a whole one removes what it replaces, but for turns with a vote.
 
         A turn that was removed meanwhile stays removed, and a snapshot 'answering' that comes late changes no
-        turn that has ended: both happen where Stop or Retry overtakes the answer.
+        turn that has ended: both happen where Stop or Delete overtakes the answer.
         """
         if state not in STATES:
             raise StoreError(f"the state {state!r} is none; expected one of {', '.join(STATES)}")
@@ -150,6 +141,8 @@ class ConversationStore:
                 " WHERE id = ? AND (state = 'answering' OR ? <> 'answering')",
                 (answer_to_json(answer), storable(answer.text), state, self._owner, turn, state),
             )
+            if state == "complete":
+                sql.execute("DELETE FROM turn WHERE replaced_by = ? AND vote = 0", (turn,))
             self._touch(sql, turn)
 
     def fail(self, turn: int, message: str) -> None:
@@ -167,34 +160,13 @@ class ConversationStore:
             if not done.rowcount:
                 raise StoreError(f"turn {turn} is no longer there; expected one that is shown: open its conversation")
 
-    def truncate(self, conversation: str, from_turn: int) -> None:
-        """Remove a turn and those after it, to retry or edit it; a title made from the first question goes with it."""
-        with self._transaction() as sql:
-            first, question = _first_question(sql, conversation)
-            sql.execute("DELETE FROM turn WHERE conversation = ? AND id >= ?", (storable(conversation), from_turn))
-            if from_turn <= first:
-                sql.execute(
-                    "UPDATE conversation SET title = '' WHERE id = ? AND title = ?",
-                    (storable(conversation), shortened(question)),
-                )
-            sql.execute("UPDATE conversation SET updated = ? WHERE id = ?", (_now(), storable(conversation)))
-
     def export_markdown(self, id: str) -> str:
-        """Return a conversation as Markdown in which only what is written here is markup, with its sources."""
-        parts = [f"# {verbatim(self._title(id)) or 'Conversation'}"]
-        for n, turn in enumerate(self.turns(id), 1):
-            parts += [f"## Question {n}", "\n".join(f"> {verbatim(line)}" for line in turn.question.splitlines())]
-            parts += [answer_markdown(turn.answer)] if turn.answer else []
-            if turn.state != "complete":
-                parts.append(f"*This answer {_ENDINGS[turn.state]}* {verbatim(turn.message)}".rstrip())
-            if turn.vote:
-                parts.append(f"*Vote: {'up' if turn.vote > 0 else 'down'}* {verbatim(turn.comment)}".rstrip())
-        return "\n\n".join(parts) + "\n"
+        """Return a conversation as Markdown, with its sources."""
+        return kept.as_markdown(self._title(id), self.turns(id))
 
     def export_json(self, id: str) -> str:
         """Return a conversation as one JSON object: all that is kept of it, and each answer's text."""
-        found = {"id": id, "title": self._title(id), "turns": [_exported(t) for t in self.turns(id)]}
-        return storable(json.dumps(found, ensure_ascii=False, indent=2)) + "\n"
+        return kept.as_json(id, self._title(id), self.turns(id))
 
     def _presence_file(self, owner: str) -> Path:
         return self.path.with_name(f"{self.path.name}-alive-{owner}")
@@ -245,44 +217,17 @@ class ConversationStore:
                 raise
 
 
-_ENDINGS = {"answering": "is still being written.", "stopped": "was stopped before its end.", "failed": "failed."}
-
-
 def _close(sql: sqlite3.Connection, presence: FileLock) -> None:
     if presence.is_locked:
         leave(presence)
     sql.close()
 
 
-def _first_question(sql: sqlite3.Connection, conversation: str) -> tuple[int, str]:
-    asked = "SELECT id, question FROM turn WHERE conversation = ? ORDER BY id LIMIT 1"
+def _edge(sql: sqlite3.Connection, conversation: str, order: str = "ASC") -> tuple[int, str]:
+    """Return id and question of the first turn that is shown of a conversation, or of the last; 0 for none."""
+    asked = f"SELECT id, question FROM shown WHERE conversation = ? ORDER BY id {order} LIMIT 1"
     row = sql.execute(asked, (storable(conversation),)).fetchone()
     return (row["id"], row["question"]) if row else (0, "")
-
-
-def _stored(row: sqlite3.Row) -> StoredTurn:
-    answer, state, message = None, row["state"], row["message"]
-    try:
-        answer = None if row["answer"] is None else answer_from_json(row["answer"])
-    except StoreError as error:  # one answer that cannot be read keeps no conversation closed
-        state, message = "failed", str(error)
-    created = datetime.fromisoformat(row["created"])
-    return StoredTurn(row["id"], row["question"], answer, state, created, row["vote"], row["comment"], message)
-
-
-def _exported(turn: StoredTurn) -> dict[str, Any]:
-    answer = turn.answer and {"text": turn.answer.text, **json.loads(answer_to_json(turn.answer))}
-    kept = {f.name: getattr(turn, f.name) for f in fields(turn)}
-    return {**kept, "created": turn.created.isoformat(), "answer": answer}
-
-
-def shortened(text: str, most: int = TITLE_CHARACTERS) -> str:
-    """Return text on one line of at most `most` characters, cut after a word where one ends in its second half."""
-    text = " ".join(storable(text).split())
-    if len(text) <= most:
-        return text
-    cut = text[:most].rpartition(" ")[0]
-    return (cut if len(cut) >= most // 2 else text[: most - 1]) + "…"
 
 
 def _now() -> str:

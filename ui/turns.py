@@ -10,7 +10,7 @@ from assistant.errors import QuestionError
 from assistant.records import Answer, Turn
 
 if TYPE_CHECKING:
-    from ui.store import StoredTurn
+    from ui.kept import StoredTurn
 
 State = Literal["loading", "waiting", "answering", "complete", "stopped", "failed"]
 ENDED: tuple[State, ...] = ("complete", "stopped", "failed")

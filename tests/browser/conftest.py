@@ -102,7 +102,14 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
         faults.append(f"dialog {dialog.message}")
         dialog.dismiss()
 
-    def opening(url: str, width: int = 1280, height: int = 800, errors: bool = True, **options: object) -> Page:
+    def opening(
+        url: str,
+        width: int = 1280,
+        height: int = 800,
+        errors: bool = True,
+        sign_in: tuple[str, str] | None = None,
+        **options: object,
+    ) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
@@ -113,6 +120,10 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
             page.on("console", lambda m: faults.append(f"console {m.text}") if m.type == "error" else None)
         page.on("dialog", unexpected)
         page.goto(url)
+        if sign_in:
+            for label, value in zip(("username", "password"), sign_in, strict=True):
+                page.get_by_label(label).fill(value)
+            page.get_by_role("button", name="login").click()
         expect(page.locator("#box textarea")).to_be_visible()
         page.wait_for_function("document.body.dataset.pane !== undefined")
         return page

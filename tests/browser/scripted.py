@@ -23,7 +23,8 @@ class ScriptedAssistant:
     """Quotes the passages that share most words with the question, one every `pace` seconds.
 
     "zebra" in a question makes it abstain, "explode" raises ModelError, "stumble" another error after a
-    sentence, "endless" quotes on and on. `running` counts the streams that work now, `most` the most at once.
+    sentence, "trip" before it has found anything, "endless" quotes on and on. `running` counts the streams
+    that work now, `most` the most at once.
     """
 
     def __init__(self, path: Path, pace: float = 0.05) -> None:
@@ -37,6 +38,8 @@ class ScriptedAssistant:
     def stream(self, given: Question, config: None = None, **kwargs: Any) -> Iterator[Answer]:
         self.asked = [*self.asked[-20:], given]
         started = time.perf_counter()
+        if "trip" in given.text:
+            raise RuntimeError("scripted fault")
         found = self._nearest(given.text)
         answer = Answer(given.text, model="scripted", hits=tuple(Hit(p, 1.0, 1.0, 1.0, 1.0) for p in found))
         yield answer

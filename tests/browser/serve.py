@@ -13,6 +13,7 @@ from assistant import from_env
 from assistant.errors import WeightsError
 from tests.browser.scripted import ScriptedAssistant
 from ui import app
+from ui.about import is_loopback
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=0.05, help="seconds for a sentence")
     parser.add_argument("--gate", type=Path, help="loading waits until this file is there")
     parser.add_argument("--broken", action="store_true", help="loading fails")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--auth")
     given = parser.parse_args()
     settings = from_env({}, data_dir=given.data_dir, corpus=given.corpus)
@@ -37,8 +39,9 @@ def main() -> None:
             raise WeightsError("no model file; expected the bundled one: run 'make setup'")
         return ScriptedAssistant(settings.corpus, given.pace)
 
-    page, desk = app.build(settings, None if given.real else open_scripted)
-    app.serve(page, "127.0.0.1", given.port, app.checked_auth("127.0.0.1", given.auth))
+    auth = app.checked_auth(given.host, given.auth)
+    page, desk = app.build(settings, None if given.real else open_scripted, shared=not is_loopback(given.host))
+    app.serve(page, given.host, given.port, auth)
     sys.stdout.write("served\n")
     sys.stdout.flush()
     desk.start()

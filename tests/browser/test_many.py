@@ -67,6 +67,47 @@ def test_a_second_question_waits_for_the_first(server: Server, open_page: Callab
     shown(page, "What is pruning?")
 
 
+def test_a_retry_in_one_window_spares_what_was_asked_in_another(server: Server, open_page: Callable[..., Page]) -> None:
+    one = open_page(server.url)
+    ask(one, "What is pruning, in one window?")
+    other = open_page(one.url)
+    shown(other, "What is pruning, in one window?")
+    ask(other, "What is a token, in the other?")
+    one.locator("#running [data-do=retry]").click()
+    expect(one.locator(".turn")).to_have_count(3)
+    shown(one, "What is pruning, in one window?")
+    assert one.locator("#thread h2").all_text_contents() == [
+        "What is pruning, in one window?",
+        "What is a token, in the other?",
+    ]
+
+
+def test_in_a_hurry_one_question_is_asked_once(serve: Callable[..., Server], open_page: Callable[..., Page]) -> None:
+    page = open_page(serve().url)
+    page.locator(".example").nth(1).dblclick()
+    shown(page, "What do the parts of the tag Q4_K_M stand for?")
+    expect(page.locator("#list li")).to_have_count(1)
+    page.locator("#new").click()
+    expect(page.locator(".start")).to_be_visible()
+    page.locator("#box textarea").fill("What is pruning?")
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    shown(page, "What is pruning?")
+    expect(page.locator("#list li")).to_have_count(2)
+    expect(page.locator(".turn")).to_have_count(1)
+    expect(page.locator("#notice")).to_have_text("")
+
+
+def test_a_waiting_question_that_will_fail_is_told_so(server: Server, open_page: Callable[..., Page]) -> None:
+    one, other = open_page(server.url), open_page(server.url)
+    ask(one, "endless pruning", "answering")
+    ask(other, "trip over this", "waiting")
+    other.wait_for_timeout(300)
+    one.keyboard.press("Escape")
+    shown(other, "trip over this", "failed")
+    expect(other.locator("#running .error")).to_contain_text("scripted fault")
+
+
 def test_ten_people_at_once_lose_and_mix_nothing(serve: Callable[..., Server]) -> None:
     server = serve("--pace", "0.01")
     assert server.process

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, ask, shown
+from tests.browser.conftest import ROOT, Server, ask, shown
 
 pytestmark = pytest.mark.browser
 EVIL = (
@@ -65,6 +69,28 @@ def test_nothing_from_a_corpus_becomes_markup(
     expect(page.locator("#whole .document")).to_contain_text("<script>alert(1)</script>")
 
 
+def test_a_lone_mark_of_direction_turns_only_its_own_sentence(
+    serve: Callable[..., Server], open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    corpus = tmp_path / "marks.md"
+    text = "A hull \u202efloats. A hull has a keel. A hull has ribs."
+    corpus.write_text(f"# Boats\n\n## A \u202ehull\n\n### Kinds\n\n{text}\n", encoding="utf-8")
+    page = open_page(serve("--corpus", str(corpus)).url)
+    ask(page, "What is a hull?")
+    left_to_right = (
+        "all => all.map(e => { const node = document.createTreeWalker(e, NodeFilter.SHOW_TEXT).nextNode();"
+        " const at = n => { const r = document.createRange(); r.setStart(node, n); r.setEnd(node, n + 1);"
+        " return r.getBoundingClientRect().left; }; return at(0) < at(3); })"
+    )
+    said = page.locator("#running .said")
+    texts, turned = said.all_inner_texts(), said.locator(".text:first-child").evaluate_all(left_to_right)
+    assert sum("\u202e" in text for text in texts) == 1 and len(texts) == 3
+    assert all(on for text, on in zip(texts, turned[::2] if len(turned) == 6 else turned, strict=True) if "has" in text)
+    path = page.locator("#cited .card .path").first.locator("span")
+    left = path.evaluate_all("all => all.map(e => e.getBoundingClientRect().left)")
+    assert len(left) == 3 and left == sorted(left)
+
+
 def test_no_file_is_read_and_no_stranger_served(server: Server) -> None:
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         for path in (
@@ -98,3 +124,33 @@ def test_a_password_is_asked_for(serve: Callable[..., Server], open_page: Callab
         assert client.post("login", data={"username": "ada", "password": "wrong"}).status_code == 400
         assert client.post("login", data={"username": "ada", "password": "secret"}).status_code == 200
         assert client.get("config").status_code == 200
+
+
+def test_who_has_the_password_signs_in_and_is_told_where_words_go(
+    serve: Callable[..., Server], open_page: Callable[..., Page]
+) -> None:
+    server = serve("--host", "0.0.0.0", "--auth", "ada:secret")
+    page = open_page(server.url, sign_in=("ada", "secret"))
+    expect(page.locator("#status")).to_contain_text("answers are made on the serving computer, nothing goes further")
+    expect(page.locator("#status")).to_contain_text("everybody with the password sees all conversations")
+    expect(page.locator("body")).not_to_contain_text("this computer")
+    ask(page, "What is pruning?")
+    expect(page.locator("#running .marker").first).to_be_visible()
+    page.locator("#running [data-do=up]").click()
+    expect(page.locator("#running [data-do=up]")).to_have_attribute("aria-pressed", "true")
+
+
+def test_only_this_computer_reaches_the_page(server: Server) -> None:
+    assert server.process
+    process = psutil.Process(server.process.pid)
+    listening = {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_another_address_without_a_password_is_refused(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GLOSSARY_")}
+    command = [sys.executable, "-m", "assistant", "chat", "--host", "0.0.0.0", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("glossary: 0.0.0.0 can be reached from other computers; expected a password")
+    assert done.stderr.count("\n") == 1

@@ -4,117 +4,16 @@
 
 const box = () => $("#box textarea");
 const current = () => $("#thread [data-conversation]")?.dataset.conversation || "";
-const lastTurn = () => $("#running .turn") || $$("#thread .turn").at(-1);
+const lastTurn = () => $$("#running .turn").at(-1) || $$("#thread .turn").at(-1);
 const words = (said) => $$(".text", said).map((t) => t.textContent).join("") || said.textContent;
 const plain = (turn) => $$(".said, .refusal, .note.error", turn).map(words).join(" ");
-
-function toast(message) {
-  const shown = $("#toast");
-  shown.textContent = message;
-  shown.hidden = false;
-  clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => (shown.hidden = true), 4000);
-}
 
 function announce(message) {
   $("#announcer").textContent = message;
 }
 
-// Asks in a dialog; resolves to the text given, or to null where it was left. Without `text` it asks yes or no.
-function ask(title, text, label) {
-  const dialog = $("#prompt"), field = $("#prompt-field"), area = $("textarea", field);
-  $("#prompt-title").textContent = title;
-  field.hidden = text === undefined;
-  $("span", field).textContent = label || "";
-  area.value = text || "";
-  dialog.returnValue = "";
-  dialog.showModal();
-  (field.hidden ? $("[value=ok]", dialog) : area).focus();
-  return new Promise((done) =>
-    dialog.addEventListener("close", () => done(dialog.returnValue === "ok" ? area.value.trim() || "ok" : null), { once: true })
-  );
-}
-
-function askPage(text, retract) {
-  trigger("ask_again", { text, retract: retract || 0 });
-  box()?.focus({ preventScroll: true });
-}
-
-const actions = {
-  async copy(turn, button) {
-    await copyText(button.dataset.markdown);
-    toast("Copied with its sources, as Markdown");
-  },
-  retry(turn) {
-    askPage($("h2", turn).textContent, turn.dataset.last === "1" ? Number(turn.dataset.turn) : 0);
-  },
-  async edit(turn) {
-    const last = turn.dataset.last === "1";
-    const label = last ? "This question and its answer are replaced." : "It is asked anew, at the end.";
-    const text = await ask("Edit the question", $("h2", turn).textContent, label);
-    if (text && text !== "ok") askPage(text, last ? Number(turn.dataset.turn) : 0);
-  },
-  words(turn, button) {
-    const on = turn.classList.toggle("worded");
-    button.setAttribute("aria-pressed", on);
-  },
-  up: (turn, button) => vote(turn, button, 1),
-  down: (turn, button) => vote(turn, button, -1),
-};
-
-async function vote(turn, button, value) {
-  const given = button.getAttribute("aria-pressed") === "true" ? 0 : value;
-  const form = $("form.comment", turn);
-  if (!(await tell(server.vote({ turn: turn.dataset.turn, vote: given, comment: form.elements.comment.value })))) return;
-  for (const [name, of] of [["up", 1], ["down", -1]]) {
-    $(`[data-do=${name}]`, turn).setAttribute("aria-pressed", given === of);
-  }
-  form.hidden = given === 0;
-  if (given) form.elements.comment.focus();
-}
-
-async function tell(call) {
-  const told = await call.catch(() => ({ error: "The server does not answer: is it still running?" }));
-  if (told.error) toast(told.error);
-  return told.error ? null : told;
-}
-
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const area = document.createElement("textarea"); // a page on another address is given no clipboard
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-}
-
-async function manage(item, what) {
-  const id = item.dataset.id, title = $(".open span", item).textContent;
-  $("details", item).open = false;
-  if (what === "rename") {
-    const given = await ask("Rename this conversation", title, "Title");
-    if (given) trigger("rename", { id, title: given });
-  } else if (what === "delete") {
-    if (await ask(`Delete “${title}”? It cannot be brought back.`)) trigger("remove", { id });
-  } else {
-    const told = await tell(server.export({ id, kind: what }));
-    if (told) save(told.text, title, what === "json" ? ["json", "application/json"] : ["md", "text/markdown"]);
-  }
-}
-
-function save(text, title, [suffix, type]) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: type + ";charset=utf-8" }));
-  link.download = (title.replace(/[^\p{L}\p{N} _-]/gu, "").trim().slice(0, 60) || "conversation") + "." + suffix;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
-
 function showConversations(open) {
+  if (!open && $("#conversations").contains(document.activeElement)) $("#show-conversations").focus();
   document.body.dataset.conversations = open ? "open" : "closed";
   $("#show-conversations")?.setAttribute("aria-expanded", open);
 }
@@ -134,7 +33,7 @@ document.addEventListener("click", (event) => {
   else if ((found = on("[data-do]"))) actions[found.dataset.do](found.closest(".turn"), found);
   else if ((found = on("[data-open]"))) {
     trigger("choose", { id: found.dataset.open });
-    if (!wide.matches) showConversations(false);
+    if (!roomy.matches) showConversations(false);
   } else if ((found = on("[data-manage]"))) manage(found.closest("li"), found.dataset.manage);
   else if ((found = on(".context"))) readInContext(found.closest(".card"));
   else if ((found = on("#whole [data-section]")) && found.tagName === "BUTTON") {
@@ -149,18 +48,15 @@ document.addEventListener("click", (event) => {
   } else if (on("#close-pane")) showPane(false);
   else if (on("#show-conversations")) showConversations(document.body.dataset.conversations !== "open");
   else if (on("#show-about")) showAbout();
-  else if (!wide.matches && on("#new")) showConversations(false);
+  else if (!roomy.matches && on("#new")) showConversations(false);
+  else if ((found = on("details.sources summary"))) choose(found.closest(".turn"), !found.parentNode.open);
 });
 
-document.addEventListener("submit", async (event) => {
+document.addEventListener("submit", (event) => {
   const form = event.target.closest("form.comment");
   if (!form) return;
   event.preventDefault();
-  const turn = form.closest(".turn");
-  const given = $("[data-do=up]", turn).getAttribute("aria-pressed") === "true" ? 1 : -1;
-  if (!(await tell(server.vote({ turn: turn.dataset.turn, vote: given, comment: form.elements.comment.value })))) return;
-  form.hidden = true;
-  toast("Thank you: the comment is kept.");
+  comment(form);
 });
 
 document.addEventListener("change", (event) => {
@@ -168,20 +64,36 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !$("dialog[open]")) {
+  const { key, target } = event;
+  if (key === "Escape" && !$("dialog[open]")) {
     if (!$("#preview").hidden) preview(null);
-    if (document.body.dataset.live) $("#stop")?.click();
-    else if (!wide.matches) showConversations(false), showPane(false);
-    for (const menu of $$("details.menu[open]")) menu.open = false;
-  } else if (event.key === "/" && !event.target.matches("input, textarea, select") && !$("dialog[open]")) {
+    if (!closeTop() && document.body.dataset.live) $("#stop")?.click();
+  } else if (key === "Enter" && target.matches("#prompt textarea") && !event.isComposing) {
+    if (event.shiftKey && target.rows > 1) return;
+    event.preventDefault();
+    $("#prompt [value=ok]").click();
+  } else if (key === "/" && !target.matches("input, textarea, select") && !$("dialog[open]")) {
     event.preventDefault();
     box()?.focus();
-  } else if (event.target.matches("[role=tab]") && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+  } else if (target.matches("[role=tab]") && ["ArrowLeft", "ArrowRight"].includes(key)) {
     const other = $("#sources [role=tab][aria-selected=false]");
+    if (!other.checkVisibility()) return; // a narrow page has one tab
     other.click();
     other.focus();
   }
 });
+
+// Closes what lies over the page, the uppermost first; false where nothing does.
+function closeTop() {
+  const menu = $("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    $("summary", menu).focus();
+  } else if (!wide.matches && document.body.dataset.pane === "open") showPane(false);
+  else if (!roomy.matches && document.body.dataset.conversations === "open") showConversations(false);
+  else return false;
+  return true;
+}
 
 for (const [begins, ends] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
   document.addEventListener(begins, (event) => event.target.matches?.(".marker") && preview(event.target));
@@ -196,6 +108,7 @@ function changed() {
   // a frame of a conversation that was left may still arrive after the one that left it
   $("#running").classList.toggle("stale", Boolean(running) && running.dataset.conversation !== conversation);
   const live = $("#running .turn[aria-busy]") ? "1" : "";
+  renewComments();
   if (live) document.body.dataset.live = live;
   else delete document.body.dataset.live;
   document.body.dataset.empty = turn ? "" : "1";
@@ -208,7 +121,8 @@ function changed() {
   const now = { turn: turn?.dataset.turn, state: turn?.dataset.state, conversation };
   const fresh = now.turn !== before.turn || conversation !== before.conversation;
   if (!turn) clearSources();
-  else if (fresh || shownTurn === now.turn || shownTurn === "0") showSources(turn);
+  else if (fresh || shownTurn === now.turn) showSources(turn);
+  if (turn) chooseAgain(turn);
   if (turn && (fresh || pinned)) follow(turn);
   if (turn && (fresh || now.state !== before.state)) news(turn, now.state, fresh && before.conversation !== conversation);
   before = now;
@@ -243,8 +157,8 @@ function begin() {
     $("#" + id).setAttribute("role", role);
     $("#" + id).setAttribute("aria-label", name);
   }
-  const roomy = window.matchMedia("(min-width: 1200px)");
   roomy.addEventListener("change", () => showConversations(roomy.matches));
+  wide.addEventListener("change", () => showPane(false));
   showConversations(roomy.matches);
   showPane(false);
   changed();

@@ -3,14 +3,26 @@
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-const wide = window.matchMedia("(min-width: 1024px)");
+const wide = window.matchMedia("(min-width: 1024px)"); // narrower, the pane lies over the page
+const roomy = window.matchMedia("(min-width: 1200px)"); // narrower, the list of conversations does
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const smoothly = (block) => ({ block, behavior: calm.matches ? "auto" : "smooth" });
 
 let shownTurn = null; // the turn whose sources the pane shows
+let chosen = {}; // turn, the number of its card, and whether its sources are unfolded under it
+let opener = null; // what had the focus when the pane was laid over the page
 
 function showPane(open) {
+  const over = open && !wide.matches, from = document.activeElement;
   document.body.dataset.pane = open ? "open" : "closed";
+  for (const id of ["bar", "conversations", "middle"]) $("#" + id).inert = over;
+  if (over) {
+    opener = opener || from;
+    $("#sources [role=tab][aria-selected=true]").focus();
+  } else if (opener) {
+    (opener.isConnected ? opener : box()).focus({ preventScroll: true });
+    opener = null;
+  }
 }
 
 function chooseTab(name) {
@@ -22,31 +34,39 @@ function chooseTab(name) {
   }
 }
 
-// Copies the sources that each answer carries into the pane; its ids stay with the original.
+// Copies the sources that each answer carries into the pane; its ids stay with the original. While an answer grows,
+// cards are added to those that are there: one of them may be marked, and have the focus.
 function showSources(turn) {
   const cited = $("#cited");
   if (!cited || !turn) return;
+  const cards = $(".cards", turn), copied = shownTurn === turn.dataset.turn && $(".cards", cited);
   shownTurn = turn.dataset.turn;
-  const cards = $(".cards", turn);
-  cited.replaceChildren();
+  if (cards && copied) {
+    copied.append(...$$(".card", cards).slice(copied.children.length).map(copy));
+    return;
+  }
   const about = document.createElement("p");
   about.className = "about-question";
   about.textContent = $("h2", turn).textContent;
-  cited.append(about);
-  if (cards) {
-    const copy = cards.cloneNode(true);
-    for (const named of $$("[id]", copy)) named.removeAttribute("id");
-    cited.append(copy);
-  } else {
-    const none = document.createElement("p");
-    none.className = "empty";
-    none.textContent = turn.getAttribute("aria-busy")
-      ? "The sources come with the answer."
-      : $(".refusal", turn)
-        ? "Nothing in the glossary answers this question, so there is nothing to show."
-        : "This answer has no sources.";
-    cited.append(none);
-  }
+  cited.replaceChildren(about, cards ? copy(cards) : noSources(turn));
+}
+
+function copy(element) {
+  const copied = element.cloneNode(true);
+  for (const named of $$("[id]", copied)) named.removeAttribute("id");
+  for (const card of $$(".card.current", copied)) card.classList.remove("current");
+  return copied;
+}
+
+function noSources(turn) {
+  const none = document.createElement("p");
+  none.className = "empty";
+  none.textContent = turn.getAttribute("aria-busy")
+    ? "The sources come with the answer."
+    : $(".refusal", turn)
+      ? "Nothing in the glossary answers this question, so there is nothing to show."
+      : "This answer has no sources.";
+  return none;
 }
 
 function clearSources() {
@@ -61,21 +81,31 @@ function clearSources() {
 
 // A marker was chosen: bring its card into view, in the pane or, on a narrow page, under the answer.
 function showCitation(marker) {
-  const turn = marker.closest(".turn");
-  let root = turn;
+  const turn = marker.closest(".turn"), n = marker.dataset.n;
   if (wide.matches) {
     showSources(turn);
     chooseTab("cited");
-    root = $("#cited");
-  } else {
-    $("details.sources", turn).open = true;
   }
   for (const card of $$(".card.current")) card.classList.remove("current");
-  const card = $(`.card[data-n="${marker.dataset.n}"]`, root);
+  choose(turn, true, n);
+  chooseAgain(turn);
+  const card = $(`.card[data-n="${n}"]`, wide.matches ? $("#cited") : turn);
   if (!card) return;
   card.classList.add("current");
   card.focus({ preventScroll: true });
   ($("mark", card) || card).scrollIntoView(smoothly("center"));
+}
+
+function choose(turn, open, n) {
+  const id = turn.dataset.turn;
+  chosen = { turn: id, open, n: n || (chosen.turn === id ? chosen.n : undefined) };
+}
+
+// Each snapshot of an answer is written over the last one, and folds up what was unfolded there.
+function chooseAgain(turn) {
+  if (wide.matches || chosen.turn !== turn.dataset.turn || !$("details.sources", turn)) return;
+  $("details.sources", turn).open = chosen.open;
+  $(`.card[data-n="${chosen.n}"]`, turn)?.classList.add("current");
 }
 
 async function loadWhole(file) {
@@ -150,7 +180,7 @@ function preview(marker) {
   const where = document.createElement("small");
   where.textContent = $$(".path span", card).map((s) => s.textContent).slice(-2).join(" › ");
   const quote = document.createElement("p");
-  quote.textContent = $$("mark", card).map((m) => m.innerText || m.textContent).join("");
+  quote.textContent = $(".quoted", card).textContent;
   box.replaceChildren(where, quote);
   box.hidden = false;
   const at = marker.getBoundingClientRect(), size = box.getBoundingClientRect();
