@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -85,6 +86,66 @@ def test_on_a_narrow_page_sources_fold_under_the_answer(
     expect(page.locator("#whole mark").first).to_be_in_viewport()
     page.locator("#close-pane").click()
     expect(page.locator("#pane")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_chosen_source_stays_chosen_while_the_answer_grows(
+    serve: Callable[..., Server], open_page: Callable[..., Page], width: int
+) -> None:
+    page = open_page(serve("--pace", "0.5").url, width, 740)
+    ask(page, QUESTION, "answering")
+    said, card = page.locator("#running .said"), "#running .card" if width < 1024 else "#cited .card"
+    page.locator("#running .marker").first.click()
+    expect(page.locator(f"{card}.current")).to_be_focused()
+    for state in ("answering", "complete"):
+        before = said.count()
+        if state == "complete":
+            shown(page, QUESTION)
+        expect(said).not_to_have_count(before)
+        expect(page.locator(card)).to_have_count(said.count())
+        expect(page.locator(f"{card}.current")).to_have_attribute("data-n", "1")
+        expect(page.locator(f"{card}.current")).to_be_visible()
+        expect(page.locator(f"{card}.current")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_quotation_is_told_without_marks_and_whole(
+    serve: Callable[..., Server], open_page: Callable[..., Page], tmp_path: Path, width: int
+) -> None:
+    corpus = tmp_path / "boats.md"
+    corpus.write_text("# Boats\n\n## Jib\n\nThe **jib** and `the` boom _swing_ across.\n", encoding="utf-8")
+    page = open_page(serve("--corpus", str(corpus)).url, width)
+    ask(page, "What is a jib?")
+    marker, told = page.locator("#running .marker").first, "The jib and the boom swing across."
+    marker.focus()
+    expect(page.locator("#preview p")).to_have_text(told)
+    described = marker.get_attribute("aria-describedby")
+    expect(page.locator(f"#{described}")).to_have_text(told)
+
+
+def test_the_glossary_over_a_narrow_page_takes_the_focus_and_gives_it_back(
+    server: Server, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(server.url, 768, 740)
+    ask(page, "endless quantization", "answering")
+    page.locator("#show-whole").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#tab-whole")).to_be_focused()
+    for _ in range(5):
+        page.keyboard.press("Shift+Tab")  # nothing under it is reached
+        assert page.evaluate("!document.activeElement.closest('#bar, #middle, #conversations')")
+    page.keyboard.press("Escape")
+    expect(page.locator("#pane")).to_be_hidden()
+    expect(page.locator("#show-whole")).to_be_focused()
+    shown(page, "endless quantization", "answering")
+    page.keyboard.press("Escape")
+    shown(page, "endless quantization", "stopped")
+    page.locator("#running .marker").first.click()
+    context = page.locator("#running .card.current .context")
+    context.press("Enter")
+    expect(page.locator("#whole mark").first).to_be_focused()
+    page.locator("#close-pane").press("Enter")
+    expect(context).to_be_focused()
 
 
 def test_a_refusal_shows_no_source_but_the_nearest_entries(server: Server, open_page: Callable[..., Page]) -> None:

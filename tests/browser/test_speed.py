@@ -87,7 +87,7 @@ def test_an_answer_is_copied_with_its_citations(server: Server, open_page: Calla
     page.locator("#running [data-do=copy]").click()
     expect(page.locator("#toast")).to_be_visible()
     text = page.evaluate("navigator.clipboard.readText()")
-    assert re.search(r"\[1\]", text) and re.search(r"^> \[1\] .+: “.+”$", text, re.M)
+    assert re.search(r"\[1\]", text) and re.search(r"^> - \[1\] \*\*.+\*\*: “.+” \(glossary.md, ", text, re.M)
 
 
 def test_while_loading_the_page_says_so_and_takes_the_question(
@@ -100,9 +100,13 @@ def test_while_loading_the_page_says_so_and_takes_the_question(
     assert time.monotonic() - up < USABLE_S
     expect(page.locator("#status")).to_contain_text("20 of 100 passages")
     ask(page, "What is pruning?", "loading")
-    expect(page.locator("#running .note")).to_contain_text("Your question waits")
+    expect(page.locator("#running .note")).to_contain_text("Your question waits and comes first.")
+    later = open_page(server.url)
+    ask(later, "What is a token?", "loading")
+    expect(later.locator("#running .note")).to_contain_text("Your question waits as number 2 in the queue.")
     gate.touch()
     shown(page, "What is pruning?")
+    shown(later, "What is a token?")
     expect(page.locator("#status")).to_contain_text("nothing leaves this computer")
 
 
