@@ -12,12 +12,16 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.conftest import OPTIONS, ROOT, free_port
 
-QUESTION = "How do K-Quants differ from uniform quantization?"
+# a comparison and a list: the last answer on the picture rests on several sources
+QUESTIONS = (
+    "Compare post-training quantization and quantization-aware training.",
+    "Which compression techniques are there?",
+)
 SHOTS = (("light", 1280, 800, "light"), ("dark", 1280, 800, "dark"), ("narrow", 390, 844, "light"))
 
 
 def main() -> int:
-    """Serve the page, ask one question in each size and colour scheme, and write docs/NAME.png."""
+    """Serve the page, have a conversation in each size and colour scheme, and write docs/NAME.png."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sys.stderr.write("screenshots: no Chromium here; install it, e.g. apt-get install chromium\n")
@@ -40,9 +44,15 @@ def main() -> int:
                         break
                     except Exception:  # the server is not up yet
                         time.sleep(1)
-                page.locator("#box textarea").fill(QUESTION)
-                page.keyboard.press("Enter")
-                expect(page.locator("[data-do=copy]").last).to_be_visible(timeout=60_000)
+                for question in QUESTIONS:
+                    page.locator("#box textarea").fill(question)
+                    page.locator("#box textarea").press("Enter")
+                    expect(page.locator("#running h2")).to_have_text(question)
+                    expect(page.locator("#running [data-do=copy]")).to_be_visible(timeout=60_000)
+                if width >= 1024:  # narrower, the sources lie folded under the answer
+                    page.locator("#running .marker").first.click()
+                    page.mouse.move(0, 0)
+                    page.locator("#box textarea").focus()
                 page.wait_for_timeout(800)
                 page.screenshot(path=ROOT / "docs" / f"{name}.png")
         finally:
