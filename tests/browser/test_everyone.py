@@ -211,8 +211,8 @@ def test_nothing_sticks_out(server: Server, open_page: Callable[..., Page], widt
         expect(page.locator("#conversations")).to_be_hidden()
         page.locator("#show-conversations").click()
         expect(page.locator("#new")).to_be_in_viewport()
-        for close in (lambda: page.keyboard.press("Escape"), page.locator("#new").click):
-            close()
+        for closing, key in (("#show-conversations", "Escape"), ("#new", "Enter")):
+            page.locator(closing).press(key)
             expect(page.locator("#conversations")).to_be_hidden()
             page.locator("#show-conversations").click()
         page.locator("#list .open").first.click()
