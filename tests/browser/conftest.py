@@ -147,7 +147,7 @@ def ask(page: Page, question: str, state: str = "complete") -> None:
 
 
 def shown(page: Page, question: str, state: str = "complete") -> None:
-    expect(page.locator("#running h2")).to_have_text(question)
+    expect(page.locator("#running h2").last).to_have_text(question)
     expect(page.locator(f"#running .turn[data-state={state}]")).to_be_attached()
 
 

@@ -109,7 +109,7 @@ def test_the_keyboard_alone_is_enough(server: Server, open_page: Callable[..., P
     shown(page, "What is\nendless pruning?", "stopped")
     found = reached(page)
     assert {"new", "marker", "copy", "retry", "edit", "words", "up", "down", "send", "tab-cited", "context"} <= found
-    assert {"open", "menu", "show-conversations", "show-whole", "show-about"} <= found
+    assert {"open", "menu", "show-conversations", "show-about"} <= found
     page.locator("#running .marker").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#cited .card.current")).to_be_visible()
