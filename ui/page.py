@@ -182,7 +182,9 @@ class Page:
         while self._following.get(tab) is mine:
             view = self.desk.view(job)
             if view.ended:
-                yield await asyncio.to_thread(self._ended, view, job.conversation)
+                html = await asyncio.to_thread(self._ended, view, job.conversation)
+                if self._following.get(tab) is mine:  # the next question may have come in between
+                    yield html
                 return
             if view != seen:
                 seen = view

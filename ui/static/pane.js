@@ -178,7 +178,8 @@ function preview(marker) {
     return;
   }
   const where = document.createElement("small");
-  where.textContent = $$(".path span", card).map((s) => s.textContent).slice(-2).join(" › ");
+  where.className = "path";
+  where.append(...$$(".path span", card).slice(-2).map(copy));
   const quote = document.createElement("p");
   quote.textContent = $(".quoted", card).textContent;
   box.replaceChildren(where, quote);
