@@ -16,6 +16,8 @@ NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, an
 LIKELY = -5.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
 LISTED = -2.0  # log odds from which an item speaks for its whole list
+LEVEL = 3.0  # log odds below those of the best passage, within which an item speaks as clearly as that one
+ALMOST_ALL = 0.6  # share of the items of a list that must do so, for the list to be the answer whatever was asked
 MOST_QUOTED = 3
 MOST_QUOTED_WORDS = 60
 MOST_LIST_WORDS = 120
@@ -94,19 +96,20 @@ def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) 
     opened = _groups_of(best.passage, passages) if best.passage.plain.endswith(":") else ()
     if opened:
         return list_items(opened[0], passages)
-    if not wants_list(question):
+    relevance = {h.passage.id: h.relevance for h in hits}
+    groups = dict.fromkeys(g for h in hits for g in _groups_of(h.passage, passages))
+    for group in groups:
+        items = list_items(group, passages)
+        level = [relevance.get(p.id, -math.inf) >= max(best.relevance - LEVEL, LISTED) for p in items]
+        if len(items) > 1 and sum(level) >= ALMOST_ALL * len(items):
+            return items
+    if not wants_list(question) or not groups:
         return ()
-    weight: dict[tuple[str, int], float] = {}
-    count: dict[tuple[str, int], int] = {}
-    for hit in hits:
-        for group in _groups_of(hit.passage, passages):
-            weight[group] = weight.get(group, 0.0) + share(hit.relevance)
-            count[group] = count.get(group, 0) + (hit.relevance >= LISTED)
-    if not weight:
-        return ()
+    weight = {g: sum(share(h.relevance) for h in hits if g in _groups_of(h.passage, passages)) for g in groups}
     found = max(weight, key=lambda g: weight[g])
-    alone = max((share(h.relevance) for h in hits if found not in _groups_of(h.passage, passages)), default=0.0)
-    if weight[found] < alone or count[found] < 2:
+    members = [h for h in hits if found in _groups_of(h.passage, passages)]
+    alone = max((share(h.relevance) for h in hits if h not in members), default=0.0)
+    if weight[found] < alone or sum(h.relevance >= LISTED for h in members) < 2:
         return ()
     items = list_items(found, passages)
     return items if len(items) > 1 else ()
