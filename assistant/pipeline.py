@@ -23,7 +23,7 @@ from assistant.spelling import Speller
 
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
-DOUBT = (0.15, 0.85)  # probabilities between which the language model is asked for its own judgement
+DOUBT = (0.15, 0.65)  # probabilities between which the language model is asked for its own judgement
 TRUST = 3.0  # log odds that a passage loses for each point of fused score below the best hit
 TOLD = 0.45  # share of a passage's meaning words in the answer so far from which it need not be quoted as well
 NOT_COVERED = "The glossary does not cover this."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from assistant import weights
 from assistant.ranking import Ranker
 from assistant.records import Hit
-from assistant.training import data
+from assistant.training import data, ranker
 from assistant.training.__main__ import main
 from tests.making import parsed
 
@@ -55,3 +57,24 @@ def test_a_ranker_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest
     shipped = Ranker(folder, weights.adapter("ranker")).log_odds("What is a hull?", "", hits, passages)
     assert len(made) == len(hits) and made != shipped
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ranker.pt", "ranker.safetensors"]
+
+
+def test_a_mixture_of_adapters_changes_each_weight_by_the_mean_of_their_changes(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    made = np.random.default_rng(0)
+    tensors = [
+        {
+            "x.weight.lora_a": made.normal(size=(2, 4)).astype(np.float16),
+            "x.weight.lora_b": made.normal(size=(3, 2)).astype(np.float16),
+            "bias": made.normal(size=1).astype(np.float32),
+        }
+        for _ in range(2)
+    ]
+    for name, each in zip(("old", "new"), tensors, strict=True):
+        save_file(each, tmp_path / f"{name}.safetensors")
+    out = ranker.mixed(tmp_path / "old.safetensors", tmp_path / "new.safetensors", tmp_path / "mix.safetensors", 0.25)
+    found = load_file(out)
+    old, new = (t["x.weight.lora_b"] @ t["x.weight.lora_a"] for t in tensors)
+    assert found["x.weight.lora_b"] @ found["x.weight.lora_a"] == pytest.approx(0.75 * old + 0.25 * new, abs=0.01)
+    assert found["bias"] == pytest.approx(0.75 * tensors[0]["bias"] + 0.25 * tensors[1]["bias"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mix.safetensors", "new.safetensors", "old.safetensors"]

@@ -293,8 +293,10 @@ def test_figures_are_shown_or_said_to_be_missing(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     assert figures(file) == {}
     assert "No figures were measured" in about_html({}, None)
-    file.write_text('{"measured": [{"what": "right <b>", "figure": "80%"}], "version": "1.2", "date": "2026-11-23"}')
+    file.write_text(
+        '{"measured": [{"what": "right <b>", "figure": "80%"}], "version": "1.2", "date": "2026-11-23", "questions": 7}'
+    )
     told = about_html(figures(file), None)
-    assert "80%" in told and "right &lt;b&gt;" in told and "1.2 2026-11-23" in told
+    assert "80%" in told and "right &lt;b&gt;" in told and "1.2 on 7 questions, 2026-11-23" in told
     file.write_text('{"measured": 5}')
     assert figures(file) == {}

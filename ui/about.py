@@ -106,7 +106,8 @@ def figures(path: Path | None = None) -> dict[str, Any]:
     try:
         found = json.loads(source.read_text(encoding="utf-8"))
         rows = [(str(row["what"]), str(row["figure"])) for row in found["measured"]]
-        return {"measured": rows, "version": str(found.get("version", "")), "date": str(found.get("date", ""))}
+        told = {name: str(found.get(name, "")) for name in ("version", "date", "questions")}
+        return {"measured": rows, **told}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -114,7 +115,7 @@ def figures(path: Path | None = None) -> dict[str, Any]:
 def about_html(measured: dict[str, Any], corpus: Corpus | None) -> str:
     """Return the panel's inside: how answers are made, what was measured, the keys."""
     if measured:
-        when = " ".join(part for part in (measured["version"], measured["date"]) if part)
+        when = f"{measured['version']} on {measured['questions']} questions, {measured['date']}"
         rows = "".join(
             f"<tr><th scope='row'>{escape(w)}</th><td>{escape(f)}</td></tr>" for w, f in measured["measured"]
         )

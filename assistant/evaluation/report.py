@@ -45,9 +45,7 @@ def figures(measured: Mapping[str, Share | float], questions: int) -> str:
             rows.append({"what": what, "figure": f"{share.hits} of {share.total} (95%: {low:.0%} to {high:.0%})"})
     rows.append({"what": "words in an answer, median", "figure": f"{measured['words in an answer, median']:.0f}"})
     first = measured["time to first word, median s"]
-    rows.append(
-        {"what": "time to the first word where it was measured, median", "figure": f"{first:.1f} s"}
-    )
+    rows.append({"what": "time to the first word where it was measured, median", "figure": f"{first:.1f} s"})
     told = {
         "version": __version__,
         "date": date.today().isoformat(),

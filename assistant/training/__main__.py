@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--squad", type=Path, help="a SQuAD 2.0 JSON file to train on as well")
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
     parser.add_argument("--start", type=Path, help="a .pt of an earlier run to go on from")
+    parser.add_argument("--mix", type=Path, help="an earlier ranker.safetensors to mix the new one with")
     parser.add_argument("--out", type=Path, default=Path("out/training"), help="folder (default: out/training)")
     arguments = parser.parse_args(argv)
     try:
@@ -47,6 +48,8 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.adapter == "ranker":
         made = arguments.out / "ranker.safetensors"
         ranker.train(lessons, look, arguments.steps, made, _say, start=arguments.start)
+        if arguments.mix:
+            ranker.mixed(arguments.mix, made, made)
     else:
         embedder = MiniLM(weights.bundled(weights.EMBEDDER).path.parent)
         made = arguments.out / "reader.gguf"
