@@ -11,9 +11,9 @@ from assistant.lexis import content, overlap, words
 from assistant.records import Hit, Passage
 
 READ = 5  # passages shown to the language model: more delay the first word by about 0.15 s each
-NEAR = 6.0  # log odds below those of the best passage, within which a further one is quoted
+NEAR = 4.0  # log odds below those of the best passage, within which a further one is quoted
 NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
-LIKELY = -5.0  # log odds from which a further passage is quoted
+LIKELY = -4.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
 LISTED = -2.0  # log odds from which an item speaks for its whole list
 LEVEL = 3.0  # log odds below those of the best passage, within which an item speaks as clearly as that one
