@@ -35,9 +35,9 @@ def test_floors_on_the_held_out_questions(outcomes: dict[str, Outcome]) -> None:
         "\n" + report.table(metrics.measure(found)) + "\n\n" + report.table(dict(metrics.by_kind(found)), "kind") + "\n"
     )
     share = shares(found)
-    assert share["answerable correct"].value >= 0.82
-    assert share["refusals right"].value >= 0.62
-    assert share["over-refusals"].value <= 0.08
+    assert share["answerable correct"].value >= 0.83
+    assert share["refusals right"].value >= 0.6
+    assert share["over-refusals"].value <= 0.09
     assert share["quotes exact"].value == 1
 
 
