@@ -15,6 +15,7 @@ NEAR = 4.0  # log odds below those of the best passage, within which a further o
 NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
 LIKELY = -4.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
+OTHER = -2.0  # log odds from which a passage on another side of the question keeps a list from being all of the answer
 LISTED = -2.0  # log odds from which an item speaks for its whole list
 LEVEL = 3.0  # log odds below those of the best passage, within which an item speaks as clearly as that one
 ALMOST_ALL = 0.6  # share of the items of a list that must do so, for the list to be the answer whatever was asked
@@ -55,12 +56,12 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
     """
     if not hits:
         return ()
+    several = bool(_SEVERAL.search(question))
     whole = whole_list(question, hits, passages)
-    if whole:
+    if whole and not (several and _other_side(question, whole, hits)):
         return whole
     usable = [h for h in hits if not h.passage.plain.endswith(":") and not _is_bare_label(h.passage, passages)]
     best, *others = usable or hits[:1]
-    several = bool(_SEVERAL.search(question))
     near = NEAR_SURE if best.relevance >= SURE else NEAR
     floor = max(best.relevance - near, LIKELY) - (SIDE / 2 if several else 0.0)
     left = set(content(question)) - _said(best.passage) if several else set()
@@ -75,6 +76,12 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
             words_said += length
             left -= _said(following.passage)
     return tuple(sorted(chosen, key=lambda p: p.id))
+
+
+def _other_side(question: str, chosen: Sequence[Passage], hits: Sequence[Hit]) -> bool:
+    """Tell whether something asked about is left out of what is chosen, and a passage likely answers on it."""
+    left = set(content(question)) - set().union(*(_said(p) for p in chosen))
+    return any(left & _said(h.passage) for h in hits if h.relevance >= OTHER and h.passage not in chosen)
 
 
 def _said(passage: Passage) -> set[str]:

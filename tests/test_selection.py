@@ -51,6 +51,20 @@ def test_a_list_question_brings_the_whole_list(found: tuple[tuple[str, float], .
     assert begins(brought) == ["Luff:", "Leech:", "Foot:"]
 
 
+def test_a_list_whose_items_all_speak_is_brought_whatever_was_asked() -> None:
+    found = hits(("Luff", 2.0), ("Leech", 1.0), ("Foot", -4.0), ("A hull", -3.0))
+    assert begins(selection.to_quote("Sail edges?", found, PASSAGES)) == ["Luff:", "Leech:", "Foot:"]
+    one = hits(("Luff", 2.0), ("Leech", -3.0), ("Foot", -4.0))
+    assert begins(selection.to_quote("Sail edges?", one, PASSAGES)) == ["Luff:"]
+
+
+def test_a_list_is_not_all_of_the_answer_where_another_side_is_asked_about() -> None:
+    found = hits(("Luff", 2.0), ("Leech", 1.5), ("Foot", 1.0), ("A hull", 0.5))
+    assert begins(selection.to_quote("Sail edges?", found, PASSAGES)) == ["Luff:", "Leech:", "Foot:"]
+    both = begins(selection.to_quote("The edges of a sail versus a hull?", found, PASSAGES))
+    assert "A" in both and "Luff:" in both
+
+
 def test_a_list_elsewhere_is_not_taken_for_the_answer() -> None:
     found = hits(("Hulls", 3.0), ("Luff", -4.0), ("Leech", -4.0))
     assert begins(selection.to_quote("What are hulls of 40 feet in need of?", found, PASSAGES)) == ["Hulls"]
