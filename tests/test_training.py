@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from assistant import weights
+from assistant.minilm import Array
 from assistant.ranking import Ranker
 from assistant.records import Hit
 from assistant.training import data, ranker
@@ -62,7 +63,7 @@ def test_a_ranker_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest
 def test_a_mixture_of_adapters_changes_each_weight_by_the_mean_of_their_changes(tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="the extra `train` is not installed")
     made = np.random.default_rng(0)
-    tensors = [
+    tensors: list[dict[str, Array]] = [
         {
             "x.weight.lora_a": made.normal(size=(2, 4)).astype(np.float16),
             "x.weight.lora_b": made.normal(size=(3, 2)).astype(np.float16),
