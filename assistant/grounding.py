@@ -149,6 +149,11 @@ def is_order(question: str) -> bool:
     return bool(_ORDERS.search(question))
 
 
+def is_foreign(question: str, known: Callable[[str], bool]) -> bool:
+    """Tell whether a question has a word in letters beyond ASCII that the corpus lacks: another tongue, or a name."""
+    return any(any(c.isalpha() and not c.isascii() for c in word) and not known(word) for word in words(question))
+
+
 _YES_NO = re.compile(r"^(?:yes|no)\b[,:.]?\s*|^that is not so[,:.]\s*", re.I)
 
 

@@ -93,8 +93,16 @@ class LlamaChat(BaseChatModel):
                 f"llama.cpp cannot load {self.path} ({error}); expected a whole GGUF chat model: pass --model PATH.gguf"
             ) from error
         self._abort = llama_cpp.ggml_abort_callback(lambda _: any(halted() for halted in self._halted))
-        llama_cpp.llama_set_abort_callback(llama.ctx, self._abort, None)
         return llama
+
+    def _heed(self, halted: Callable[[], bool] | None) -> None:
+        """Let llama.cpp ask `halted` while it works. Without it nothing is asked: a Ctrl-C would end in there."""
+        import llama_cpp
+
+        self._halted = [halted] if halted else []
+        llama_cpp.llama_set_abort_callback(
+            self._llama.ctx, self._abort if halted else llama_cpp.ggml_abort_callback(), None
+        )
 
     def _stream(
         self,
@@ -111,7 +119,7 @@ class LlamaChat(BaseChatModel):
         """
         with self._lock:
             llama = self.warm()
-            self._halted = [kwargs["halted"]] if kwargs.get("halted") else []
+            self._heed(kwargs.get("halted"))
             opening = Opening(llama, int(kwargs["choices"])) if kwargs.get("choices") else None
             parts = llama.create_chat_completion(
                 [{"role": ROLES.get(m.type, "user"), "content": str(m.content)} for m in messages],
@@ -136,7 +144,7 @@ class LlamaChat(BaseChatModel):
                     raise ModelError(f"the language model failed: {error}; ask something shorter") from error
                 yield ChatGenerationChunk(message=AIMessageChunk(content=""))  # LangChain takes none for a fault
             finally:
-                self._halted = []
+                self._heed(None)
                 parts.close()
 
     def _generate(

@@ -143,7 +143,8 @@ class Assistant(Runnable[Input, Answer]):
             return
         probability = self._probability(repaired, query, hits, halted)
         answer = replace(answer, probability=probability)
-        if probability < self.parts.caution or not hits:
+        foreign = grounding.is_foreign(question.text, self.parts.speller.known)
+        if probability < self.parts.caution or foreign or not hits:
             yield self._abstain(answer, NOT_COVERED)
             return
         evidence = selection.to_quote(repaired, hits, self.parts.passages)

@@ -13,7 +13,6 @@ from assistant.evaluation import calibrate
 from assistant.evaluation.calibrate import RIDGE, fit, other_texts, save
 from assistant.evaluation.questions import Case
 from assistant.grounding import Calibration
-from assistant.pipeline import DOUBT
 from assistant.records import Question
 from tests.making import assistant
 
@@ -176,7 +175,11 @@ def test_a_folder_without_pairs_is_an_error_that_says_what_is_expected(tmp_path:
         calibrate.other_texts(str(tmp_path))
 
 
-def test_the_language_model_is_asked_only_about_what_is_in_doubt(tmp_path: Path) -> None:
+def test_the_language_model_is_asked_only_about_what_is_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = 0.15, 0.85
+    monkeypatch.setattr(calibrate, "DOUBT", (low, high))
     made, model = assistant(tmp_path, ["[1]"], trained=True)
     asked = [
         ("What is a hull?", True), ("What does reefing protect?", True), ("Which edge is the luff?", True),
@@ -187,6 +190,6 @@ def test_the_language_model_is_asked_only_about_what_is_in_doubt(tmp_path: Path)
         calibrate.decide(made, [c for c in cases if c.answerable], [])
     assert not model.given
     found = calibrate.decide(made, cases, [])
-    doubtful = [c for c in cases if DOUBT[0] < found.first.probability(made.signals(c.question, False)) < DOUBT[1]]
+    doubtful = [c for c in cases if low < found.first.probability(made.signals(c.question, False)) < high]
     assert found.second.questions == len(doubtful) == len(model.given)
     assert 0 < len(doubtful) <= found.first.questions == len(cases)

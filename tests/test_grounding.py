@@ -129,3 +129,14 @@ def test_calibration_is_the_logistic_function_of_its_features() -> None:
 def test_log_odds_are_bounded_and_zero_at_even_chances() -> None:
     assert grounding.log_odds(0.5) == pytest.approx(0)
     assert grounding.log_odds(0.0) == -2.0 and grounding.log_odds(1.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("question", "foreign"),
+    [
+        ("Wer hat Hugging Face gegründet?", True), ("Что такое модель?", True), ("Was sagt der Text?", False),
+        ("What’s a model’s size – “7B”?", False), ("What is a naïve model?", False),
+    ],
+)  # fmt: skip
+def test_a_word_in_letters_that_the_corpus_lacks_is_foreign(question: str, foreign: bool) -> None:
+    assert grounding.is_foreign(question, {"naïve", "model"}.__contains__) == foreign
