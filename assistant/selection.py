@@ -153,14 +153,14 @@ def _groups_of(passage: Passage, passages: Sequence[Passage]) -> list[tuple[str,
 def quotation(passage: Passage, before: Passage | None = None) -> str:
     """Return a passage's words so that they can stand alone: with its subject in front where they lack one.
 
-    `before` is the passage quoted just before: within one block the subject is said once.
+    `before` is the passage quoted just before: the subject that both have is said once.
     """
     said = passage.plain.rstrip().removesuffix(":")  # what it leads to is not quoted with it
     if said[-1:] not in '.!?…"”':
         said += "."
     subject = passage.subject
     bare = passage.kind == "item" and not passage.named
-    if before is not None and before.block == passage.block:
+    if before is not None and (before.block == passage.block or before.subject == subject):
         return said
     if subject and (bare or _LEANING.match(said)) and overlap(content(subject), content(said)) < 1:
         return f"{subject}: {said}"
