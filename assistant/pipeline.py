@@ -18,13 +18,14 @@ from assistant.lexis import content, overlap
 from assistant.ranking import Ranks
 from assistant.reader import Reader
 from assistant.records import Answer, Corpus, Hit, Passage, Question, Sentence, Timings, Turn
-from assistant.retrieval import HybridRetriever, standalone
+from assistant.retrieval import HybridRetriever, points_back, standalone
 from assistant.spelling import Speller
 
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
 DOUBT = (0.15, 0.65)  # probabilities between which the language model is asked for its own judgement
 TRUST = 3.0  # log odds that a passage loses for each point of fused score below the best hit
+LEANS = 1.0  # log odds that speak for the turns before where a question points back, and against them where not
 TOLD = 0.45  # share of a passage's meaning words in the answer so far from which it need not be quoted as well
 NOT_COVERED = "The glossary does not cover this."
 NOT_A_QUESTION = "I only answer questions from the glossary."
@@ -94,13 +95,23 @@ class Assistant(Runnable[Input, Answer]):
         """Return the question with its spelling repaired, its standalone form, and its hits, most relevant first."""
         repaired = self.parts.speller.repair(question.text)
         query = standalone(repaired, question.history)
-        leans = query != repaired
-        told = question.history[-1].content if leans and question.history[-1].role == "assistant" else ""
+        alone = self._ranked(repaired, repaired, "")
+        if query == repaired:
+            return repaired, query, alone
+        told = question.history[-1].content if question.history[-1].role == "assistant" else ""
+        leaning = self._ranked(repaired, query, told)
+        # "that" and "one" stand in many a question that needs no history: the better reading of the two counts
+        margin = LEANS if points_back(repaired) else -LEANS
+        if alone and leaning and alone[0].relevance > leaning[0].relevance + margin:
+            return repaired, repaired, alone
+        return repaired, query, leaning
+
+    def _ranked(self, repaired: str, query: str, told: str) -> tuple[Hit, ...]:
         found = self.parts.retriever.hits(query, told)
-        earlier = query.removesuffix(repaired).strip() if leans else ""
+        earlier = query.removesuffix(repaired).strip()
         odds = self.parts.ranker.log_odds(repaired, earlier, found, self.parts.passages)
         hits = (replace(h, relevance=o + TRUST * (h.score - found[0].score)) for h, o in zip(found, odds, strict=True))
-        return repaired, query, tuple(sorted(hits, key=lambda hit: (-hit.relevance, hit.passage.id)))
+        return tuple(sorted(hits, key=lambda hit: (-hit.relevance, hit.passage.id)))
 
     def signals(self, question: Question, read: bool) -> dict[str, float]:
         """Return the features that the decision to answer rests on, for calibration; with the reader's when `read`."""

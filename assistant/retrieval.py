@@ -115,10 +115,14 @@ def standalone(question: str, history: Sequence[Turn]) -> str:
 
 
 def leans(question: str) -> bool:
-    """Tell whether a question needs the turns before it: a pronoun, a bare 'and …', or hardly a word of its own."""
-    said = [w.lower() for w in words(question)]
+    """Tell whether a question may need the turns before it: it points back at them, or has hardly a word of its own."""
+    return points_back(question) or len(content(question)) <= 3
+
+
+def points_back(question: str) -> bool:
+    """Tell whether a question surely needs the turns before it: a pronoun, or a bare 'and …'."""
+    said = [w.lower() for w in words(re.sub(r"\b(is|are|was|were) there\b", r"\1", question, flags=re.I))]
     if any(w in _ANAPHORA for w in said):
         return True
-    if re.match(r"\s*(?:and|but|or|so|also|ok(?:ay)?|what about|how about|why|now|then)\b", question, re.I):
-        return True
-    return len(content(question)) <= 3
+    opening = r"\s*(?:and|but|or|so|also|ok(?:ay)?|what about|how about|why|now|then)\b"
+    return bool(re.match(opening, question, re.I))

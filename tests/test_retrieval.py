@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from assistant.records import Turn
-from assistant.retrieval import HybridRetriever, leans, standalone
+from assistant.retrieval import HybridRetriever, leans, points_back, standalone
 from tests.making import assistant
 
 
@@ -63,6 +63,11 @@ HISTORY = (Turn("user", "What is reefing?"), Turn("assistant", "Reefing makes a 
 def test_leaning_questions_get_the_turn_before(question: str) -> None:
     assert leans(question)
     assert standalone(question, HISTORY) == f"What is reefing? Reefing makes a sail smaller. {question}"
+
+
+def test_what_is_there_points_at_nothing() -> None:
+    assert points_back("Which of them are there?") and points_back("and sails?")
+    assert not points_back("Which sails are there?") and not points_back("What is a hull?")
 
 
 @pytest.mark.parametrize(
