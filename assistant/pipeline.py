@@ -121,10 +121,6 @@ class Assistant(Runnable[Input, Answer]):
             values |= self._doubt(query, hits)
         return values
 
-    def probability(self, question: Question) -> float:
-        """Return the probability in (0, 1) that the corpus answers a question."""
-        return self._probability(*self.find(question))
-
     def _probability(self, repaired: str, query: str, hits: Sequence[Hit], halted: Halted = None) -> float:
         values = self._features(repaired, query, hits)
         found = self.parts.decision.first.probability(values)
@@ -152,10 +148,12 @@ class Assistant(Runnable[Input, Answer]):
         if grounding.is_order(question.text):
             yield self._abstain(answer, NOT_A_QUESTION)
             return
+        if grounding.is_foreign(question.text, self.parts.speller.known):
+            yield self._abstain(answer, NOT_COVERED)
+            return
         probability = self._probability(repaired, query, hits, halted)
         answer = replace(answer, probability=probability)
-        foreign = grounding.is_foreign(question.text, self.parts.speller.known)
-        if probability < self.parts.caution or foreign or not hits:
+        if probability < self.parts.caution or not hits:
             yield self._abstain(answer, NOT_COVERED)
             return
         evidence = selection.to_quote(repaired, hits, self.parts.passages)

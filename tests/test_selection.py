@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from assistant import selection
@@ -80,6 +82,13 @@ def test_a_quotation_names_its_subject_once() -> None:
     assert selection.quotation(reefing[1]) == "Reefing: It protects the mast."
     assert selection.quotation(reefing[1], reefing[0]) == "It protects the mast."
     assert selection.quotation(reefing[0]) == "Reefing makes a sail smaller in strong wind."
+
+
+def test_a_subject_that_two_in_a_row_share_is_said_once() -> None:
+    first, second = (next(p for p in PASSAGES if p.plain.startswith(w)) for w in ("Reefing makes", "It protects"))
+    apart = replace(second, block=second.block + 100)
+    assert selection.quotation(apart) == "Reefing: It protects the mast."
+    assert selection.quotation(apart, first) == "It protects the mast."
 
 
 def test_a_bare_item_is_quoted_with_its_label_and_a_full_stop() -> None:

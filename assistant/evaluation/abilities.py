@@ -207,7 +207,7 @@ def at_no_caution(
     """Ask all questions with the decision to answer off; return outcomes with the probability of answerability."""
     bold = type(assistant)(replace(assistant.parts, caution=0.0))
     outcomes = runner.run(bold, cases, progress)
-    return tuple((o, o.answer.probability or 0.0) for o in outcomes)  # orders are refused without one
+    return tuple((o, o.answer.probability or 0.0) for o in outcomes)  # orders and foreign words are refused without one
 
 
 def risk_coverage(judged: Sequence[tuple[Outcome, float]]) -> tuple[tuple[float, float], ...]:
