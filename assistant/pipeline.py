@@ -203,7 +203,7 @@ class Assistant(Runnable[Input, Answer]):
             sentences.append(Sentence(line, "quote", (), chosen="model"))
         for before, passage in zip((None, *passages), passages, strict=False):
             citations, cited = grounding.cite([passage], citations)
-            text = passage.plain if listed else selection.quotation(passage, before)
+            text = passage.plain.removesuffix(":") if listed else selection.quotation(passage, before)
             sentences.append(Sentence(text, "quote", cited, item=listed, chosen="model"))
         return replace(answer, sentences=tuple(sentences), citations=citations)
 
