@@ -5,13 +5,19 @@
     assistant = open_assistant(from_env())
     answer = assistant.ask("What does Q4_K_M mean?")
 
-Nothing heavy is imported until `open_assistant` is called.
+Nothing is imported before it is used, and nothing heavy until `open_assistant` is called.
 """
 
-from assistant.errors import AssistantError
-from assistant.records import Answer, Citation, Question, Turn
-from assistant.settings import Settings, from_env
-from assistant.wiring import open_assistant
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assistant.errors import AssistantError
+    from assistant.records import Answer, Citation, Question, Turn
+    from assistant.settings import Settings, from_env
+    from assistant.wiring import open_assistant
 
 __all__ = [
     "Answer",
@@ -24,3 +30,18 @@ __all__ = [
     "open_assistant",
 ]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "errors": ("AssistantError",),
+    "records": ("Answer", "Citation", "Question", "Turn"),
+    "settings": ("Settings", "from_env"),
+    "wiring": ("open_assistant",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use, so that the command line is there, and can be stopped, at once."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"assistant.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,17 +121,39 @@ def test_it_works_without_any_network(data_dir: Path, shipped: Assistant) -> Non
     assert done.returncode == 0 and "training" in done.stdout, done.stderr
 
 
-def test_ctrl_c_ends_it_with_one_line(tmp_path: Path) -> None:
-    environment = {**os.environ, "GLOSSARY_DATA_DIR": str(tmp_path)}
+@pytest.mark.parametrize("library", ["pydantic_core", "libtorch_cpu", "chromadb_rust"])
+def test_ctrl_c_while_python_imports_ends_it_with_one_line(tmp_path: Path, library: str) -> None:
+    def mapped(child: subprocess.Popen[str]) -> None:
+        maps = Path(f"/proc/{child.pid}/maps")
+        if not maps.exists():
+            pytest.skip("this system does not tell what a process has loaded")
+        while library not in maps.read_text():
+            assert child.poll() is None, f"it never loaded {library}"
+            time.sleep(0.01)
+
+    err = interrupted(tmp_path, mapped)
+    assert err.strip().splitlines()[-1] == "glossary: stopped" and "Traceback" not in err
+
+
+def test_ctrl_c_while_the_index_is_built_ends_it_with_one_line(tmp_path: Path) -> None:
+    def built(child: subprocess.Popen[str]) -> None:
+        assert child.stderr and "building the index" in child.stderr.readline()  # nothing came before it
+
+    assert interrupted(tmp_path, built).strip().splitlines()[-1] == "glossary: stopped"
+
+
+def interrupted(data_dir: Path, wait: Callable[[subprocess.Popen[str]], None]) -> str:
+    """Start a question, wait, press Ctrl-C, and return what the process wrote on its error stream until it ended."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "assistant", "ask", "What is pruning?"], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "assistant", "ask", "What is pruning?"], text=True,
+        env={**os.environ, "GLOSSARY_DATA_DIR": str(data_dir)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
     )  # fmt: skip
-    time.sleep(1.5)
+    wait(child)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
-    assert child.returncode == 130 and "Traceback" not in err and "stopped" in err
+    assert child.returncode == 130, err
+    return err
 
 
 def test_an_openai_compatible_server_can_take_the_models_place(data_dir: Path, shipped: Assistant) -> None:

@@ -1,8 +1,6 @@
 """`python -m ui` is `glossary chat`."""
 
-import sys
-
-from assistant.cli import main
+from assistant.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["chat", *sys.argv[1:]]))
+    run("chat")
