@@ -10,7 +10,6 @@ Nothing is imported before it is used, and nothing heavy until `open_assistant` 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,17 +30,11 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOMES = {
-    "errors": ("AssistantError",),
-    "records": ("Answer", "Citation", "Question", "Turn"),
-    "settings": ("Settings", "from_env"),
-    "wiring": ("open_assistant",),
-}
-
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use, so that the command line is there, and can be stopped, at once."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"assistant.{home}"), name)
+    if name in __all__:
+        from assistant import errors, records, settings, wiring
+
+        return next(getattr(home, name) for home in (errors, records, settings, wiring) if hasattr(home, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,37 @@ def _trained_context(path: Path) -> int:
     # times slower as soon as anything else wants the processor; a short while costs nothing.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from llama_cpp import _internals, llama_model_default_params
-    from llama_cpp._utils import suppress_stdout_stderr
 
+    _silence()
     params = llama_model_default_params()
     params.vocab_only = True  # the metadata alone: milliseconds, whatever the model's size
-    with suppress_stdout_stderr(disable=False):
-        model = _internals.LlamaModel(path_model=str(path), params=params, verbose=False)
-        metadata = model.metadata()
-        model.close()  # type: ignore[no-untyped-call]
+    model = _internals.LlamaModel(path_model=str(path), params=params, verbose=False)
+    metadata = model.metadata()
+    model.close()  # type: ignore[no-untyped-call]
     return next((int(v) for k, v in metadata.items() if k.endswith(".context_length")), 2048)
+
+
+@cache
+def _unheard() -> Any:
+    """Return a log callback of llama.cpp that drops every line; kept here because C code holds no reference."""
+    import llama_cpp
+
+    return llama_cpp.llama_log_callback(lambda level, text, data: None)
+
+
+@cache
+def _silence() -> None:
+    """Stop what llama.cpp tells of itself, and nothing else.
+
+    llama-cpp-python silences it by closing the standard streams of the whole process for as long as a model
+    loads. The model loads beside other work here, whose lines and progress bar must be seen.
+    """
+    import llama_cpp
+    from llama_cpp import _utils
+
+    _utils.suppress_stdout_stderr.__enter__ = lambda self: self  # type: ignore[method-assign]
+    _utils.suppress_stdout_stderr.__exit__ = lambda self, *error: None  # type: ignore[method-assign]
+    llama_cpp.llama_log_set(_unheard(), None)
 
 
 class LlamaChat(BaseChatModel):
