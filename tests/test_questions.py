@@ -15,7 +15,7 @@ from assistant.records import Answer, Passage, Question, Sentence, Turn
 from tests.making import parsed
 
 FOLDER = Path(__file__).parent / "questions"
-OF_THE_GLOSSARY = [FOLDER / f"{name}.jsonl" for name in ("given", "held_out", "tuning")]
+OF_THE_GLOSSARY = [FOLDER / f"{name}.jsonl" for name in ("given", "earlier", "held_out", "tuning")]
 SETS = [*OF_THE_GLOSSARY, FOLDER / "cloud_native.jsonl"]
 GOOD: dict[str, Any] = {
     "id": "q1",

@@ -1,4 +1,4 @@
-"""The ranker is trained on a small sample by the command of the model card, and what it writes can be used."""
+"""The adapters are trained on a small sample by the commands of the model card, and what they write can be used."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from assistant import weights
+from assistant.llm import LlamaChat
 from assistant.minilm import Array
 from assistant.ranking import Ranker
+from assistant.reader import Reader
 from assistant.records import Hit
 from assistant.training import data, ranker
 from assistant.training.__main__ import main
@@ -35,7 +37,7 @@ def test_no_training_question_is_a_question_of_the_test_sets() -> None:
         return {data._folded(line.split('"question": "')[1].split('", "')[0]) for line in lines if '"question"' in line}
 
     sets = Path(__file__).parent / "questions"
-    asked = set().union(*(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "held_out", "cloud_native")))
+    asked = set().union(*(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "earlier", "held_out", "cloud_native")))
     trained = {data._folded(e.question) for lesson in data.written() for e in lesson.examples if len(e.question) > 25}
     assert not {q for q in asked if len(q) > 20} & trained
 
@@ -79,3 +81,62 @@ def test_a_mixture_of_adapters_changes_each_weight_by_the_mean_of_their_changes(
     assert found["x.weight.lora_b"] @ found["x.weight.lora_a"] == pytest.approx(0.75 * old + 0.25 * new, abs=0.01)
     assert found["bias"] == pytest.approx(0.75 * tensors[0]["bias"] + 0.25 * tensors[1]["bias"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mix.safetensors", "new.safetensors", "old.safetensors"]
+
+
+def test_a_reading_lesson_tells_no_answer_that_it_does_not_show() -> None:
+    reader = pytest.importorskip("assistant.training.reader", reason="the extra `train` is not installed")
+    lessons = data.written()[:6]
+    rng = random.Random(0)
+    scores = {le.name: np.random.default_rng(1).random((len(le.examples), len(le.passages))) for le in lessons}
+    feed = reader.contexts(lessons, scores, rng)
+    removed = 0
+    for _, (lesson, shown, asked) in zip(range(200), feed, strict=False):
+        assert shown == sorted(set(shown)) and 1 <= len(shown) <= 9
+        for example, numbers in asked:
+            assert {shown[n - 1] for n in numbers} == example.gold & set(shown)
+            removed += bool(example.gold and not numbers)
+        assert {e.kind for e, n in asked if n}.isdisjoint({"unanswerable_near", "unanswerable_far"}), lesson.name
+    assert removed > 200  # the harder half of the lesson: the text answers, what is shown does not
+
+
+def test_questions_that_share_a_context_are_read_as_if_each_stood_alone() -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    from assistant.training import reader
+
+    lesson = data.written()[0]
+    model, tokenizer = reader.load()
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    digits = [encode(str(n))[0] for n in range(10)]
+    asked = [(example, []) for example in lesson.examples[:4]]
+    shown = [0, 1, 2, 3]
+    with reader.torch.no_grad():
+        together = reader.choices(model, reader.pack(encode, lesson, shown, asked, Unmoved()), digits)
+        for n, pair in enumerate(asked):
+            alone = reader.choices(model, reader.pack(encode, lesson, shown, [pair], Unmoved()), digits)
+            assert alone.shape == (1, 5)
+            assert reader.torch.allclose(together[n], alone[0], atol=0.15), pair[0].query  # bfloat16
+
+
+class Unmoved(random.Random):
+    """Chance that never strikes."""
+
+    def random(self) -> float:
+        """Return a number that no share is above."""
+        return 1.0
+
+
+def test_a_reader_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    assert main(["reader", "--texts", "1", "--minutes", "0.05", "--out", str(tmp_path)]) == 0
+    assert "unseen: first sentence" in capsys.readouterr().out
+    path = weights.bundled(weights.LANGUAGE_MODEL).path
+    _, passages = parsed()
+    bare, made = (
+        Reader(LlamaChat(path=path, lora_path=lora), trained=True).read("What is a hull?", passages[:4]).choice
+        for lora in (None, tmp_path / "reader.gguf")
+    )
+    assert len(made) == 5 and sum(made) == pytest.approx(1, abs=1e-4) and made != bare
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["reader.gguf", "reader.pt"]
