@@ -23,7 +23,7 @@ from assistant.spelling import Speller
 
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
-DOUBT = (0.15, 0.65)  # probabilities between which the language model is asked for its own judgement
+DOUBT = (0.05, 0.85)  # first probabilities between which the language model is asked: four in ten questions
 TRUST = 3.0  # log odds that a passage loses for each point of fused score below the best hit
 LEANS = 1.0  # log odds that speak for the turns before where a question points back, and against them where not
 TOLD = 0.45  # share of a passage's meaning words in the answer so far from which it need not be quoted as well
@@ -118,25 +118,37 @@ class Assistant(Runnable[Input, Answer]):
         repaired, query, hits = self.find(question)
         values = self._features(repaired, query, hits)
         if read and self.parts.reader.trained:
-            values |= self._doubt(query, hits)
+            shown, choice = self._read(query, hits)
+            values |= grounding.doubt(choice, shown, hits)
         return values
 
-    def _probability(self, repaired: str, query: str, hits: Sequence[Hit], halted: Halted = None) -> float:
+    def _judge(
+        self, repaired: str, query: str, hits: tuple[Hit, ...], halted: Halted = None
+    ) -> tuple[float, tuple[Hit, ...]]:
+        """Return the probability that the hits answer, and the hits, weighed by the language model where it was asked.
+
+        It is asked where retrieval and the ranker leave a doubt: it reads the best passages, and how surely it
+        names one, or none, counts in the decision and in the order.
+        """
         values = self._features(repaired, query, hits)
         found = self.parts.decision.first.probability(values)
         if self.parts.reader.trained and DOUBT[0] < found < DOUBT[1]:
-            found = self.parts.decision.second.probability(values | self._doubt(query, hits, halted))
-        return found
+            shown, choice = self._read(query, hits, halted)
+            found = self.parts.decision.second.probability(values | grounding.doubt(choice, shown, hits))
+            hits = selection.weighed(hits, shown, choice)
+        return found, hits
 
     def _features(self, repaired: str, query: str, hits: Sequence[Hit]) -> dict[str, float]:
         return grounding.features(repaired, query, hits, self.parts.speller.known, self._rarity)
 
-    def _doubt(self, query: str, hits: Sequence[Hit], halted: Halted = None) -> dict[str, float]:
-        """Return what the language model makes of the best passages: whether any answers, and the ranker's choice."""
-        read = selection.to_read(hits)
-        reading = self.parts.reader.read(query, read, halted)
+    def _read(
+        self, query: str, hits: Sequence[Hit], halted: Halted = None
+    ) -> tuple[tuple[Passage, ...], tuple[float, ...]]:
+        """Return the best passages, and the probabilities that the language model names none, or each of them."""
+        shown = selection.to_read(hits)
+        reading = self.parts.reader.read(query, shown, halted)
         reading.close()
-        return grounding.doubt(reading.choice, read, hits)
+        return shown, reading.choice
 
     def _rarity(self, stem: str) -> float:
         return self.parts.rarity.get(stem, self._unheard)
@@ -151,7 +163,7 @@ class Assistant(Runnable[Input, Answer]):
         if grounding.is_foreign(question.text, self.parts.speller.known):
             yield self._abstain(answer, NOT_COVERED)
             return
-        probability = self._probability(repaired, query, hits, halted)
+        probability, hits = self._judge(repaired, query, hits, halted)
         answer = replace(answer, probability=probability)
         if probability < self.parts.caution or not hits:
             yield self._abstain(answer, NOT_COVERED)

@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from assistant.chunking import split_sentences
 from assistant.records import Passage
 
-READER = "Give the numbers of the sentences that answer the question, then the answer in their words. [0] if none."
+READER = "Give the number of a sentence that answers the question, or [0] if none of them does."
 GENERAL = (
     "You answer from numbered sentences of a glossary and from nothing else. Begin with the numbers of the"
     " sentences that answer, as in [2][3], then answer in one to three short sentences that keep their words."

@@ -15,7 +15,7 @@ from assistant import prompt
 from assistant.records import Passage
 
 MOST_TOKENS = 110  # an answer of 60 words
-MOST_NAMED_TOKENS = 12  # four numbers in brackets
+MOST_NAMED_TOKENS = 3  # one number in brackets
 
 
 @dataclass

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from assistant.chunking import contextual, topic
 from assistant.lexis import content, overlap, words
 from assistant.records import Hit, Passage
 
+READER = 0.5  # log odds that it is worth to a passage if the language model names it e times as surely as another
+UNNAMED = 1e-3  # probability that is given to a passage that the language model would hardly name
 READ = 5  # passages shown to the language model: more delay the first word by about 0.15 s each
 NEAR = 4.0  # log odds below those of the best passage, within which a further one is quoted
 NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
@@ -46,6 +49,21 @@ def to_read(hits: Sequence[Hit], most: int = READ) -> tuple[Passage, ...]:
     """Return the best `most` passages in reading order, as the model reads them."""
     best = [hit.passage for hit in hits if len(hit.passage.plain.split()) > 1][:most]
     return tuple(sorted(best, key=lambda p: p.id))
+
+
+def weighed(hits: Sequence[Hit], read: Sequence[Passage], choice: Sequence[float]) -> tuple[Hit, ...]:
+    """Return the hits in the order that follows when the language model's choice counts as well.
+
+    choice  probabilities of none, and of each passage of `read`, as the first it names; empty where it tells none
+    """
+    named = {p.id: probability for p, probability in zip(read, choice[1:], strict=False)}
+    if not named:
+        return tuple(hits)
+    surest = max(named.values())
+    worth = {n: READER * math.log((probability + UNNAMED) / (surest + UNNAMED)) for n, probability in named.items()}
+    unread = sum(worth.values()) / len(worth)  # nothing is known of the others: they keep their distance
+    voiced = [replace(hit, relevance=hit.relevance + worth.get(hit.passage.id, unread)) for hit in hits]
+    return tuple(sorted(voiced, key=lambda hit: (-hit.relevance, hit.passage.id)))
 
 
 def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> tuple[Passage, ...]:

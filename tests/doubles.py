@@ -60,9 +60,13 @@ class Backwards(FusedRanks):
 
 
 class ScriptedChat(BaseChatModel):
-    """Replies with the next scripted text, a word at a time, and records the messages it was given."""
+    """Replies with the next scripted text, a word at a time, and records the messages it was given.
+
+    `choice` are the probabilities of none, and of each passage, that it tells with its first word.
+    """
 
     replies: list[str]
+    choice: tuple[float, ...] = ()
     _given: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
     _closed: list[bool] = PrivateAttr(default_factory=list)
 
@@ -91,7 +95,8 @@ class ScriptedChat(BaseChatModel):
         at = len(self._closed) - 1
         reply = self.replies[min(len(self._given), len(self.replies)) - 1]
         for n, word in enumerate(reply.split(" ")):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=word if not n else " " + word))
+            told = {"choice": self.choice} if self.choice else {}
+            yield ChatGenerationChunk(message=AIMessageChunk(content=" " * bool(n) + word, response_metadata=told))
         self._closed[at] = False
 
     def _generate(

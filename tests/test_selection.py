@@ -115,3 +115,25 @@ def test_labels_that_recur_do_not_name_their_item() -> None:
 )
 def test_list_questions_are_told(question: str, listed: bool) -> None:
     assert selection.wants_list(question) is listed
+
+
+def test_what_the_language_model_names_more_surely_comes_first() -> None:
+    found = hits(("A hull", 1.0), ("Hulls", 0.8), ("Reefing", 0.5), ("Luff", 0.2))
+    read = selection.to_read(found, 3)
+    weighed = selection.weighed(found, read, (0.1, 0.05, 0.8, 0.05))
+    assert begins(tuple(h.passage for h in weighed))[0] == "Hulls"
+    assert sorted(h.passage.id for h in weighed) == sorted(h.passage.id for h in found)
+    by = {h.passage.plain.split()[0]: h.relevance for h in weighed}
+    assert by["Hulls"] == pytest.approx(0.8) and by["A"] < 1.0  # the surest keeps its odds, the others lose some
+    assert by["Reefing"] < by["Luff:"] + 0.3  # one that was not read loses what they lose on average
+
+
+def test_a_language_model_that_tells_no_probabilities_changes_no_order() -> None:
+    found = hits(("A hull", 1.0), ("Hulls", 0.8))
+    assert selection.weighed(found, selection.to_read(found), ()) == found
+
+
+def test_the_order_is_not_turned_where_the_ranker_is_sure() -> None:
+    found = hits(("A hull", 6.0), ("Hulls", 0.8))
+    weighed = selection.weighed(found, selection.to_read(found), (0.0, 0.001, 0.999))
+    assert begins(tuple(h.passage for h in weighed)) == ["A", "Hulls"]

@@ -37,7 +37,9 @@ def test_no_training_question_is_a_question_of_the_test_sets() -> None:
         return {data._folded(line.split('"question": "')[1].split('", "')[0]) for line in lines if '"question"' in line}
 
     sets = Path(__file__).parent / "questions"
-    asked = set().union(*(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "earlier", "held_out", "cloud_native")))
+    asked = set().union(
+        *(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "earlier", "held_out", "cloud_native"))
+    )
     trained = {data._folded(e.question) for lesson in data.written() for e in lesson.examples if len(e.question) > 25}
     assert not {q for q in asked if len(q) > 20} & trained
 
@@ -101,6 +103,8 @@ def test_a_reading_lesson_tells_no_answer_that_it_does_not_show() -> None:
 
 def test_questions_that_share_a_context_are_read_as_if_each_stood_alone() -> None:
     pytest.importorskip("peft", reason="the extra `train` is not installed")
+    import torch
+
     from assistant.training import reader
 
     lesson = data.written()[0]
@@ -110,14 +114,14 @@ def test_questions_that_share_a_context_are_read_as_if_each_stood_alone() -> Non
         return list(tokenizer.encode(text, add_special_tokens=False))
 
     digits = [encode(str(n))[0] for n in range(10)]
-    asked = [(example, []) for example in lesson.examples[:4]]
+    asked: list[reader.Asked] = [(example, []) for example in lesson.examples[:4]]
     shown = [0, 1, 2, 3]
-    with reader.torch.no_grad():
+    with torch.no_grad():
         together = reader.choices(model, reader.pack(encode, lesson, shown, asked, Unmoved()), digits)
         for n, pair in enumerate(asked):
             alone = reader.choices(model, reader.pack(encode, lesson, shown, [pair], Unmoved()), digits)
             assert alone.shape == (1, 5)
-            assert reader.torch.allclose(together[n], alone[0], atol=0.15), pair[0].query  # bfloat16
+            assert torch.allclose(together[n], alone[0], atol=0.15), pair[0].query  # bfloat16
 
 
 class Unmoved(random.Random):
