@@ -94,7 +94,8 @@ def pack(
     passages = [lesson.passages[n] for n in shown]
     ids = encode(f"<|im_start|>system\n{READER}<|im_end|>\n<|im_start|>user\n{context(passages)}")
     start = len(ids)
-    positions, segments, due = list(range(start)), [0] * start, []
+    positions, segments = list(range(start)), [0] * start
+    due: list[tuple[int, frozenset[int]]] = []
     for k, (example, numbers) in enumerate(asked, 1):
         query = misspelt(example.query, rng) if rng.random() < 0.08 else example.query
         query = query.lower() if rng.random() < 0.08 else query
