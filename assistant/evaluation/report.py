@@ -6,6 +6,8 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
+from importlib.resources import files
+from pathlib import Path
 
 from assistant import __version__, weights
 from assistant.evaluation.metrics import Outcome, Share, by_kind, measure
@@ -35,7 +37,7 @@ PANEL = {
 def figures(measured: Mapping[str, Share | float], questions: int) -> str:
     """Return the JSON of the page's panel of measured figures; ship it as `assistant/data/figures.json`.
 
-    It names the ranker that was measured, so that a test can tell figures of an earlier one.
+    It names both adapters and the decision that were measured, so that a test can tell figures of earlier ones.
     """
     rows = []
     for name, what in PANEL.items():
@@ -51,6 +53,8 @@ def figures(measured: Mapping[str, Share | float], questions: int) -> str:
         "date": date.today().isoformat(),
         "questions": questions,
         "ranker": weights.digest(weights.adapter("ranker")),
+        "reader": weights.digest(weights.adapter("reader")),
+        "decision": weights.digest(Path(str(files("assistant").joinpath("data/calibration.json")))),
         "measured": rows,
     }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
