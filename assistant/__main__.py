@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -15,22 +16,20 @@ _asked = threading.Event()
 
 
 def run(*before: str) -> NoReturn:
-    """Run the command that was typed, with the words `before` in front of it, and end the process with its status."""
+    """Run the command that was typed, with the words `before` in front of it, and end the process.
+
+    Its status is the command's; 130 after Ctrl-C.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores Ctrl-C; so do we
         signal.signal(signal.SIGINT, _stop)
     try:
         from assistant.cli import main  # inside, because a moment to stop is while Python still imports
 
-        status = main([*before, *sys.argv[1:]])
+        sys.exit(main([*before, *sys.argv[1:]]))
     except BaseException:
         if not _asked.is_set():
             raise
-        # not always a KeyboardInterrupt: pydantic turns one that comes while it builds a class into its own error
-        print("glossary: stopped", file=sys.stderr)
-        status = STOPPED
-    if status == STOPPED:
-        _end()
-    sys.exit(status)
+        _end()  # not always a KeyboardInterrupt: pydantic turns one that comes while it builds a class into its own
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -40,12 +39,11 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end(after_s: float = 0.0) -> None:
+def _end(after_s: float = 0.0) -> NoReturn:
     """End the process without waiting for threads. What is on disk is whole at every moment, as after a crash."""
-    if after_s:
-        threading.Event().wait(after_s)
-        show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar had hidden it
-        print(f"{show_cursor}glossary: stopped", file=sys.stderr)
+    time.sleep(after_s)
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
+    print(f"{show_cursor}glossary: stopped", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from assistant import commands
 from assistant.errors import AssistantError, QuestionError, SettingsError
 
-USAGE, FAILURE, STOPPED = 2, 1, 130
+USAGE, FAILURE = 2, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
+    """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage. Ctrl-C is `__main__`'s matter."""
     arguments = parser().parse_args(argv)
     _quiet()
     try:
@@ -23,8 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except AssistantError as error:
         return _fail(str(error), FAILURE)
-    except KeyboardInterrupt:
-        return _fail("stopped", STOPPED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE

@@ -178,13 +178,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Fit the decision to answer and write it."""
-    from importlib.resources import files
-
+    from assistant import grounding
     from assistant.evaluation import calibrate, questions
 
     cases = questions.load([Path(p) for p in arguments.questions])
     others = calibrate.other_texts(arguments.texts)
-    path = Path(arguments.out or str(files("assistant").joinpath("data/calibration.json")))
+    path = Path(arguments.out or grounding.shipped_file())
     assistant = _open(arguments)
     with _progress("questions") as progress:
         found = calibrate.decide(assistant, cases, others, progress)

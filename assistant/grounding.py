@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from assistant.chunking import contextual
 from assistant.lexis import content, facts, known_facts, negated, numbers, words
@@ -47,9 +48,14 @@ class Decision:
     second: Calibration
 
 
+def shipped_file() -> Path:
+    """Return where the decision that ships is kept."""
+    return Path(str(files("assistant").joinpath("data/calibration.json")))
+
+
 def shipped_decision() -> Decision:
     """Return the decision as it ships, fitted by `glossary calibrate`."""
-    found = json.loads(files("assistant").joinpath("data/calibration.json").read_text())
+    found = json.loads(shipped_file().read_text())
     made = {k: Calibration(float(v["bias"]), dict(v["weights"]), int(v["questions"])) for k, v in found.items()}
     return Decision(made["first"], made["second"])
 

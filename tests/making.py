@@ -45,14 +45,20 @@ def parsed(text: str = TEXT) -> tuple[Corpus, tuple[Passage, ...]]:
 
 
 def assistant(
-    folder: Path, replies: list[str], *, text: str = TEXT, trained: bool = False, calibration: Calibration = ANSWERS
+    folder: Path,
+    replies: list[str],
+    *,
+    text: str = TEXT,
+    trained: bool = False,
+    calibration: Calibration = ANSWERS,
+    choice: tuple[float, ...] = (),
 ) -> tuple[Assistant, ScriptedChat]:
     """Return an assistant over `text` with scripted replies and embeddings, and its model."""
     source, passages = parsed(text)
     embeddings = WordEmbeddings()
     index = open_index(folder, folder / "boats.md", source.digest, passages, embeddings, "words")
     speller = Speller((contextual(p) for p in passages), frozenset())
-    model = ScriptedChat(replies=replies)
+    model = ScriptedChat(replies=replies, choice=choice)
     parts = Parts(
         corpus=source,
         passages=passages,

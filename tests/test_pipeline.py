@@ -11,6 +11,7 @@ from assistant.errors import QuestionError
 from assistant.grounding import Calibration, Decision
 from assistant.pipeline import MOST_CHARACTERS, Assistant, as_question
 from assistant.records import Answer, Question, Turn, layout
+from tests.doubles import ScriptedChat
 from tests.making import REFUSES, TEXT, assistant
 
 REPLY = "[1] A hull is the body of a boat that floats in the water."
@@ -81,46 +82,40 @@ def test_a_trained_reader_names_what_is_quoted(tmp_path: Path) -> None:
     assert len(answer.citations) == 1
 
 
-def in_doubt(folder: Path, choice: tuple[float, ...], first: float = 0.0) -> tuple[Assistant, list[list[object]]]:
+def in_doubt(folder: Path, choice: tuple[float, ...], first: float = 0.0) -> tuple[Assistant, ScriptedChat]:
     """Return an assistant whose first decision has log odds `first` and whose second is the model's word alone."""
-    made, model = assistant(folder, ["[1]"], trained=True)
+    made, model = assistant(folder, ["[1]"], trained=True, choice=choice)
     decision = Decision(Calibration(first, {}), Calibration(0.0, {"reader": 5.0}))
-    chat = model.model_copy(update={"choice": choice})
-    chat._given, chat._closed = model._given, model._closed
-    made.parts.reader.model = chat
-    return Assistant(replace(made.parts, decision=decision)), chat.given  # type: ignore[return-value]
+    return Assistant(replace(made.parts, decision=decision)), model
 
 
 def test_in_doubt_the_models_none_refuses_and_its_choice_answers(tmp_path: Path) -> None:
-    none, asked = in_doubt(tmp_path, (0.9, 0.02, 0.02, 0.02, 0.02, 0.02))
-    assert none.ask("What is a hull?").abstained and len(asked) == 1
+    none, model = in_doubt(tmp_path, (0.9, 0.02, 0.02, 0.02, 0.02, 0.02))
+    assert none.ask("What is a hull?").abstained and len(model.given) == 1
     some, _ = in_doubt(tmp_path, (0.1, 0.5, 0.1, 0.1, 0.1, 0.1))
     assert not some.ask("What is a hull?").abstained
 
 
-def test_in_doubt_the_models_choice_is_weighed_in_what_is_quoted(tmp_path: Path) -> None:
-    made, _ = in_doubt(tmp_path, ())
+def test_in_doubt_the_models_choice_is_weighed_in_the_order(tmp_path: Path) -> None:
     question = "What makes a sail smaller in strong wind and protects the mast?"
+    made, _ = in_doubt(tmp_path, ())
     _, _, hits = made.find(Question(question))
-    read = sorted(h.passage.id for h in hits[:5])
-    assert len(read) == 5
-    for favourite in (n for n, i in enumerate(read) if i in (hits[0].passage.id, hits[1].passage.id)):
-        told = [0.01] * 6
-        told[favourite + 1] = 0.95
-        told_so, _ = in_doubt(tmp_path, tuple(told))
-        _, order = told_so._judge(question, question, hits)
-        by = {h.passage.id: h.relevance for h in order}
-        before = {h.passage.id: h.relevance for h in hits}
-        lost = {i: before[i] - by[i] for i in by}
-        assert lost[read[favourite]] == pytest.approx(0) and all(
-            loss > 0.5 for i, loss in lost.items() if i != read[favourite]
-        )
+    second = hits[1].passage.id
+    place = sorted(hit.passage.id for hit in hits[:5]).index(second)
+    told = tuple(0.95 if n == place + 1 else 0.01 for n in range(6))
+    weighing, _ = in_doubt(tmp_path, told)
+    *_, answer = weighing.stream(Question(question))
+    gained = {hit.passage.id: hit.relevance for hit in answer.hits}
+    assert gained == {hit.passage.id: hit.relevance for hit in hits}  # the passages found stay as they were found
+    _, order = weighing._judge(question, question, hits)
+    lost = {hit.passage.id: gained[hit.passage.id] - hit.relevance for hit in order}
+    assert lost.pop(second) == pytest.approx(0) and min(lost.values()) > 0.5
 
 
 @pytest.mark.parametrize(("first", "abstains"), [(-4.0, True), (4.0, False)])
 def test_what_is_sure_is_not_put_to_the_model(tmp_path: Path, first: float, abstains: bool) -> None:
-    made, asked = in_doubt(tmp_path, (0.5, 0.5), first)
-    assert made.ask("What is a hull?").abstained == abstains and not asked
+    made, model = in_doubt(tmp_path, (0.5, 0.5), first)
+    assert made.ask("What is a hull?").abstained == abstains and not model.given
 
 
 def test_a_pronoun_sentence_is_quoted_with_its_subject(tmp_path: Path) -> None:

@@ -6,10 +6,8 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from importlib.resources import files
-from pathlib import Path
 
-from assistant import __version__, weights
+from assistant import __version__, grounding, weights
 from assistant.evaluation.metrics import Outcome, Share, by_kind, measure
 
 
@@ -54,7 +52,7 @@ def figures(measured: Mapping[str, Share | float], questions: int) -> str:
         "questions": questions,
         "ranker": weights.digest(weights.adapter("ranker")),
         "reader": weights.digest(weights.adapter("reader")),
-        "decision": weights.digest(Path(str(files("assistant").joinpath("data/calibration.json")))),
+        "decision": weights.digest(grounding.shipped_file()),
         "measured": rows,
     }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
