@@ -36,7 +36,7 @@ def test_floors_on_the_held_out_questions(outcomes: dict[str, Outcome]) -> None:
     )
     share = shares(found)
     assert share["answerable correct"].value >= 0.83
-    assert share["refusals right"].value >= 0.55
+    assert share["refusals right"].value >= 0.5
     assert share["over-refusals"].value <= 0.09
     assert share["quotes exact"].value == 1
 
