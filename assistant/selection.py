@@ -22,7 +22,9 @@ OTHER = -2.0  # log odds from which a passage on another side of the question ke
 LISTED = -2.0  # log odds from which an item speaks for its whole list
 LEVEL = 3.0  # log odds below those of the best passage, within which an item speaks as clearly as that one
 ALMOST_ALL = 0.6  # share of the items of a list that must do so, for the list to be the answer whatever was asked
+ADJACENT = 4.0  # log odds that it is worth to stand next to what is chosen: sentences are written to be read on
 MOST_QUOTED = 3
+MOST_ADJACENT_WORDS = 40  # up to which that counts
 MOST_QUOTED_WORDS = 60
 MOST_LIST_WORDS = 120
 _LIST = re.compile(
@@ -70,7 +72,8 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
     """Return what answers, in reading order: a whole list, or the best passage and the few that answer as well.
 
     `hits` come best first by relevance. A further passage is added where it may answer and is not far behind the
-    best one; where two things are asked about, one on the side that is still left out comes first.
+    best one. The sentence before or after a chosen one has an advantage while the answer is short; where two
+    things are asked about, so has one on the side that is still left out.
     """
     if not hits:
         return ()
@@ -83,15 +86,15 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
     near = NEAR_SURE if best.relevance >= SURE else NEAR
     floor = max(best.relevance - near, LIKELY) - (SIDE / 2 if several else 0.0)
     left = set(content(question)) - _said(best.passage) if several else set()
-    chosen, words_said = [best.passage], len(best.passage.plain.split())
+    chosen, room = [best.passage], MOST_QUOTED_WORDS + 15 * several
     while others and len(chosen) < MOST_QUOTED + several:
-        following = max(others, key=lambda h: h.relevance + SIDE * bool(left & _said(h.passage)))
-        others.remove(following)
-        length = len(following.passage.plain.split())
-        worth = following.relevance + SIDE * bool(left & _said(following.passage))
-        if worth >= floor and words_said + length <= MOST_QUOTED_WORDS + 15 * several:
+        worth = [
+            h.relevance + SIDE * bool(left & _said(h.passage)) + ADJACENT * _reads_on(h.passage, chosen) for h in others
+        ]
+        most = max(worth)
+        following = others.pop(worth.index(most))
+        if most >= floor and _length(*chosen, following.passage) <= room:
             chosen.append(following.passage)
-            words_said += length
             left -= _said(following.passage)
     return tuple(sorted(chosen, key=lambda p: p.id))
 
@@ -100,6 +103,16 @@ def _other_side(question: str, chosen: Sequence[Passage], hits: Sequence[Hit]) -
     """Tell whether something asked about is left out of what is chosen, and a passage likely answers on it."""
     left = set(content(question)) - set().union(*(_said(p) for p in chosen))
     return any(left & _said(h.passage) for h in hits if h.relevance >= OTHER and h.passage not in chosen)
+
+
+def _reads_on(passage: Passage, chosen: Sequence[Passage]) -> bool:
+    """Tell whether a passage is the sentence before or after a chosen one, and all of them are still few words."""
+    beside = any(abs(passage.id - p.id) == 1 and passage.block == p.block for p in chosen)
+    return beside and _length(*chosen, passage) <= MOST_ADJACENT_WORDS
+
+
+def _length(*passages: Passage) -> int:
+    return sum(len(p.plain.split()) for p in passages)
 
 
 def _said(passage: Passage) -> set[str]:

@@ -43,6 +43,7 @@ def _train(arguments: argparse.Namespace) -> None:
     lessons, look = data.written()[: arguments.texts], data.written(data.CALIBRATION)[: arguments.texts]
     if arguments.squad:
         lessons += data.squad(arguments.squad)[0]
+    lessons = data.with_strangers(lessons)
     _say(f"{len(lessons)} texts, {sum(len(lesson.examples) for lesson in lessons)} questions")
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.adapter == "ranker":

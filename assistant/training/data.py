@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from assistant.retrieval import standalone
 TEXTS = Path(__file__).parent / "texts"
 CALIBRATION = Path(__file__).parent / "calibration"
 GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
+STRANGERS = 3  # questions on other subjects that are added to each lesson
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
 
 
@@ -73,6 +74,27 @@ def written(folder: Path = TEXTS) -> list[Lesson]:
     if not lessons:
         raise EvaluationError(f"no training texts in {folder}; expected *.jsonl with *.md beside them")
     return lessons
+
+
+def with_strangers(lessons: Sequence[Lesson], seed: int = 0, each: int = STRANGERS) -> list[Lesson]:
+    """Return the lessons, each with a few questions of other families of lessons added, which nothing in it answers.
+
+    Questions that were written for a text stay close to its subject even where the text does not answer; people
+    ask about anything.
+    """
+    rng = random.Random(seed)
+    pool = [(_family(x), e) for x in lessons for e in x.examples if e.answerable and not e.history]
+    found = []
+    for lesson in lessons:
+        drawn = rng.sample(pool, min(len(pool), 4 * each))
+        strangers = [e for family, e in drawn if family != _family(lesson)][:each]
+        none = [replace(e, kind="unanswerable_far", gold=frozenset(), reference="") for e in strangers]
+        found.append(replace(lesson, examples=(*lesson.examples, *none)))
+    return found
+
+
+def _family(lesson: Lesson) -> str:
+    return lesson.name.split("-")[0]
 
 
 def squad(path: Path) -> tuple[list[Lesson], list[Lesson]]:
