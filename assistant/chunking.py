@@ -7,7 +7,7 @@ heading, its label and its block give back: see `contextual` and `block_text`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from assistant.corpus import clean_heading, plain
 from assistant.records import Block, Corpus, Passage, Section
@@ -76,6 +76,11 @@ def _passage(
         subject=topic((telling or names or [""])[-1]),
         named=named,
     )
+
+
+def headings(passages: Iterable[Passage]) -> frozenset[str]:
+    """Return all headings and labels above passages: what the corpus calls its subjects."""
+    return frozenset(name for p in passages for name in (*p.path, *p.labels) if name)
 
 
 def topic(heading: str) -> str:

@@ -6,9 +6,11 @@ evaluates only what differs from the one before: a stable system text first make
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,7 @@ class LlamaChat(BaseChatModel):
     threads: int = 0
     max_tokens: int = 160
     lora_path: Path | None = None
+    copy_path: Path | None = None  # where a copy of the weights is kept that is read faster
 
     _llama: Any = PrivateAttr(default=None)
     _abort: Any = PrivateAttr(default=None)  # what llama.cpp calls; it keeps the address alone
@@ -106,11 +109,20 @@ class LlamaChat(BaseChatModel):
 
         trained = self.check()
         threads = self.threads or os.cpu_count() or 1
-        options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads, "verbose": False}
+        options: dict[str, Any] = {
+            "n_ctx": min(trained, MOST_CONTEXT), "n_threads": threads, "n_threads_batch": threads,
+            "flash_attn": True, "verbose": False,
+        }  # fmt: skip
+        if self.lora_path is not None:
+            options["lora_path"] = str(self.lora_path)
         try:
-            if self.lora_path is not None:
-                options["lora_path"] = str(self.lora_path)
-            llama = llama_cpp.Llama(str(self.path), n_ctx=min(trained, MOST_CONTEXT), **options)
+            try:
+                llama = llama_cpp.Llama(str(faster_copy(self.path, self.copy_path, threads)), **options)
+            except ValueError:
+                if self.copy_path is None:
+                    raise
+                self.copy_path.unlink(missing_ok=True)  # damaged: the next start makes it anew
+                llama = llama_cpp.Llama(str(self.path), **options)
         except (ValueError, RuntimeError, OSError, AssertionError) as error:
             raise ModelError(
                 f"llama.cpp cannot load {self.path} ({error}); expected a whole GGUF chat model: pass --model PATH.gguf"
@@ -180,6 +192,32 @@ class LlamaChat(BaseChatModel):
         """Fold the stream: there is one path only."""
         text = "".join(str(c.message.content) for c in self._stream(messages, stop, run_manager, **kwargs))
         return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
+
+
+def faster_copy(path: Path, copy: Path | None, threads: int) -> Path:
+    """Return a copy of the weights in eight bits, made once in about two seconds; `path` where it cannot be written.
+
+    llama.cpp has no fast product for Q4_1: with Q8_0 it reads half as fast again. Each weight stays the same to
+    within 1/254 of the largest in its block of 32.
+    """
+    import llama_cpp
+
+    if copy is None or copy.is_file():
+        return copy or path
+    part = copy.with_name(f"{copy.name}.{os.getpid()}.part")
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype, options.allow_requantize, options.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, True, threads
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if llama_cpp.llama_model_quantize(str(path).encode(), str(part).encode(), ctypes.byref(options)):
+            return path
+        part.replace(copy)
+    except OSError:  # the copy only saves time, so a full disk is no failure
+        return path
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return copy
 
 
 class Opening:

@@ -48,7 +48,7 @@ def open_assistant(
     with ThreadPoolExecutor(1) as aside:  # importing torch takes seconds that the language model can use
         warmed = aside.submit(_warm_up, model, trained)
         embedder, index = _index(settings, source, passages, say, progress, rebuild=False)
-        speller = Speller((chunking.contextual(p) for p in passages), embedder.english())
+        speller = Speller.of(passages, embedder.english())
         retriever = HybridRetriever(index=index, passages=passages, embeddings=embedder, asked=source.asked)
         ranker = Ranker(
             weights.bundled(weights.EMBEDDER, verified_file(settings)).path.parent, weights.adapter("ranker")
@@ -120,7 +120,8 @@ def language_model(settings: Settings) -> tuple[BaseChatModel, str, bool]:
 
     file = model_weights(settings)
     adapter = weights.adapter("reader") if file.sha256 == weights.LANGUAGE_MODEL.sha256 else None
-    model = LlamaChat(path=file.path, threads=settings.threads, lora_path=adapter)
+    copy = settings.data_dir / "models" / f"{file.path.stem}-{file.sha256[:8]}.Q8_0.gguf" if adapter else None
+    model = LlamaChat(path=file.path, threads=settings.threads, lora_path=adapter, copy_path=copy)
     return model, file.path.stem, adapter is not None
 
 
@@ -148,5 +149,5 @@ def rarity(passages: tuple[Passage, ...]) -> dict[str, float]:
 
 
 def names(passages: tuple[Passage, ...]) -> frozenset[str]:
-    """Return the stems of all headings and labels: the subjects that the corpus speaks of."""
-    return frozenset(s for p in passages for name in (*p.path, *p.labels) for s in content(name))
+    """Return the stems of all headings and labels."""
+    return frozenset(s for name in chunking.headings(passages) for s in content(name))

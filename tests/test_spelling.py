@@ -85,8 +85,8 @@ def test_a_word_of_the_same_first_letter_is_taken_before_a_more_frequent_one() -
     assert Speller(["hoarding"], frozenset()).repair("boarding") == "hoarding"
 
 
-def test_nothing_is_repaired_to_a_word_without_meaning() -> None:
-    assert Speller(["there where other", "mast"], frozenset()).repair("theer whree othre") == "theer whree othre"
+def test_one_slip_in_a_word_without_meaning_is_mended() -> None:
+    assert Speller(["mast"], frozenset()).repair("Waht do tehy wich other") == "what do they which other"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,21 @@ def test_the_words_of_the_corpus_are_right_and_a_repair_needs_no_second() -> Non
         assert speller.repair(passage.plain) == passage.plain
         typed = passage.plain.replace("ti", "it").replace("ss", "s")
         assert speller.repair(speller.repair(typed)) == speller.repair(typed)
+
+
+def test_initials_of_a_heading_are_followed_by_it_where_the_corpus_writes_them() -> None:
+    names = ("Infrastructure as Code (the term)", "Role-Based Access Control", "Raw Block", "Real Time")
+    speller = Speller(["IaC and RBAC are used, RT too"], frozenset({"rt"}), names)
+    assert speller.repair("iac?") == "iac (Infrastructure as Code)?"
+    assert speller.repair("Why RBAC") == "Why RBAC (Role-Based Access Control)"
+    assert speller.repair("rt or RT") == "rt or RT"
+    assert Speller(["nothing of it"], frozenset(), names).repair("Why RBAC") == "Why RBAC"
+    assert Speller(["iac"], frozenset(), [*names, "Ice after Coffee"]).repair("iac") == "iac"
+
+
+@pytest.mark.parametrize("word, meant", [("progamming", "programming"), ("snip", "snip"), ("langauges", "languages")])
+def test_one_slip_in_a_long_english_word_is_mended(word: str, meant: str) -> None:
+    assert Speller(["mast"], frozenset({"programming", "ship", "languages", "slip"})).repair(word) == meant
 
 
 def test_an_empty_corpus_repairs_nothing() -> None:

@@ -208,7 +208,7 @@ def elsewhere(assistant: Assistant, corpus: Corpus, embeddings: Embeddings | Non
             corpus=corpus,
             passages=passages,
             retriever=retriever,
-            speller=Speller((contextual(p) for p in passages), english),
+            speller=Speller.of(passages, english),
             rarity=wiring.rarity(passages),
             names=wiring.names(passages),
         )

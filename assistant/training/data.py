@@ -25,7 +25,7 @@ from assistant.retrieval import standalone
 TEXTS = Path(__file__).parent / "texts"
 CALIBRATION = Path(__file__).parent / "calibration"
 GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
-STRANGERS = 3  # questions on other subjects that are added to each lesson
+STRANGERS = 4  # questions on other subjects that are added to each lesson
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
 
 
@@ -77,19 +77,20 @@ def written(folder: Path = TEXTS) -> list[Lesson]:
 
 
 def with_strangers(lessons: Sequence[Lesson], seed: int = 0, each: int = STRANGERS) -> list[Lesson]:
-    """Return the lessons, each with a few questions of other families of lessons added, which nothing in it answers.
+    """Return the lessons, each with a few questions added that nothing in it answers.
 
-    Questions that were written for a text stay close to its subject even where the text does not answer; people
-    ask about anything.
+    Half are of other families of lessons, half of `strangers.txt`. Questions that were written for a text stay
+    close to its subject even where it does not answer; people ask a chat about anything.
     """
     rng = random.Random(seed)
-    pool = [(_family(x), e) for x in lessons for e in x.examples if e.answerable and not e.history]
+    pool = [(_family(x), e.question) for x in lessons for e in x.examples if e.answerable and not e.history]
+    small_talk = (Path(__file__).parent / "strangers.txt").read_text(encoding="utf-8").splitlines()
     found = []
     for lesson in lessons:
-        drawn = rng.sample(pool, min(len(pool), 4 * each))
-        strangers = [e for family, e in drawn if family != _family(lesson)][:each]
-        none = [replace(e, kind="unanswerable_far", gold=frozenset(), reference="") for e in strangers]
-        found.append(replace(lesson, examples=(*lesson.examples, *none)))
+        others = [q for family, q in rng.sample(pool, min(len(pool), 4 * each)) if family != _family(lesson)]
+        asked = [*others[: each // 2], *rng.sample(small_talk, each - each // 2)]
+        strangers = [Example("unanswerable_far", question, frozenset()) for question in asked]
+        found.append(replace(lesson, examples=(*lesson.examples, *strangers)))
     return found
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from assistant import weights
-from assistant.chunking import contextual
 from assistant.embedding import MiniLM
 from assistant.evaluation.trials import MemoryIndex
 from assistant.minilm import read_tokenizer
@@ -52,7 +51,7 @@ def retrieved(lesson: Lesson, embedder: MiniLM) -> list[Shown]:
     """Return the lesson's examples with what the assistant's retrieval finds for them."""
     index = MemoryIndex(Corpus((), ""), lesson.passages, embedder)
     retriever = HybridRetriever(index=index, passages=lesson.passages, embeddings=embedder, k=POOL)
-    speller = Speller((contextual(p) for p in lesson.passages), embedder.english())
+    speller = Speller.of(lesson.passages, embedder.english())
     found = []
     for example in lesson.examples:
         question = speller.repair(example.question)
