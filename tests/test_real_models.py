@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage
 
-from assistant.llm import LlamaChat
+from assistant.llm import LlamaChat, faster_copy
 from assistant.pipeline import Assistant
+from assistant.reader import Reader
 from assistant.records import Question, Turn
 from ui.frame import EXAMPLES
 
@@ -98,6 +99,28 @@ def test_the_adapter_changes_what_the_model_says(shipped: Assistant) -> None:
     prompt = "[1] Rome is in Italy.\n\nQuestion: Where is Rome?"
     bare = LlamaChat(path=model.path)
     assert model.invoke(prompt).content != bare.invoke(prompt).content
+
+
+def test_the_language_model_is_read_from_a_copy_that_says_the_same(shipped: Assistant, tmp_path: Path) -> None:
+    model = shipped.parts.reader.model
+    assert isinstance(model, LlamaChat) and model.copy_path is not None and model.copy_path.is_file()
+    passages = shipped.find(Question("What is pruning?"))[2][:4]
+    slow = Reader(LlamaChat(path=model.path, lora_path=model.lora_path), True)
+    for question in ("What is pruning?", "Who invented pruning?"):
+        there, here = (r.read(question, [h.passage for h in passages]).choice for r in (slow, shipped.parts.reader))
+        assert here == pytest.approx(there, abs=0.1)
+
+
+def test_a_damaged_copy_is_made_anew_and_a_full_disk_is_no_failure(shipped: Assistant, tmp_path: Path) -> None:
+    model = shipped.parts.reader.model
+    assert isinstance(model, LlamaChat) and model.copy_path is not None
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(model.copy_path.read_bytes()[:5_000_000])
+    LlamaChat(path=model.path, copy_path=copy).warm()
+    assert not copy.exists()
+    (tmp_path / "file").write_text("a file where a folder is wanted")
+    assert faster_copy(model.path, tmp_path / "file" / "copy.gguf", 2) == model.path
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
 
 
 def test_json_is_one_object_with_all_its_fields(data_dir: Path, shipped: Assistant) -> None:
