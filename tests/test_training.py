@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from assistant import weights
 from assistant.llm import LlamaChat
-from assistant.minilm import Array
 from assistant.ranking import Ranker
 from assistant.reader import Reader
 from assistant.records import Hit
-from assistant.training import data, ranker
+from assistant.training import data
 from assistant.training.__main__ import main
 from tests.making import parsed
 
@@ -41,7 +39,8 @@ def test_no_training_question_is_a_question_of_the_test_sets() -> None:
         *(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "earlier", "held_out", "cloud_native"))
     )
     trained = {data._folded(e.question) for lesson in data.written() for e in lesson.examples if len(e.question) > 25}
-    assert not {q for q in asked if len(q) > 20} & trained
+    small_talk = {data._folded(line) for line in data.SMALL_TALK.read_text(encoding="utf-8").splitlines()}
+    assert not {q for q in asked if len(q) > 20} & trained and not asked & small_talk
 
 
 def test_a_misspelt_text_is_another_one_of_about_the_same_length() -> None:
@@ -64,25 +63,17 @@ def test_a_ranker_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ranker.pt", "ranker.safetensors"]
 
 
-def test_a_mixture_of_adapters_changes_each_weight_by_the_mean_of_their_changes(tmp_path: Path) -> None:
-    pytest.importorskip("peft", reason="the extra `train` is not installed")
-    made = np.random.default_rng(0)
-    tensors: list[dict[str, Array]] = [
-        {
-            "x.weight.lora_a": made.normal(size=(2, 4)).astype(np.float16),
-            "x.weight.lora_b": made.normal(size=(3, 2)).astype(np.float16),
-            "bias": made.normal(size=1).astype(np.float32),
-        }
-        for _ in range(2)
-    ]
-    for name, each in zip(("old", "new"), tensors, strict=True):
-        save_file(each, tmp_path / f"{name}.safetensors")
-    out = ranker.mixed(tmp_path / "old.safetensors", tmp_path / "new.safetensors", tmp_path / "mix.safetensors", 0.25)
-    found = load_file(out)
-    old, new = (t["x.weight.lora_b"] @ t["x.weight.lora_a"] for t in tensors)
-    assert found["x.weight.lora_b"] @ found["x.weight.lora_a"] == pytest.approx(0.75 * old + 0.25 * new, abs=0.01)
-    assert found["bias"] == pytest.approx(0.75 * tensors[0]["bias"] + 0.25 * tensors[1]["bias"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["mix.safetensors", "new.safetensors", "old.safetensors"]
+def test_strangers_are_questions_that_nothing_in_a_lesson_answers() -> None:
+    lessons = data.written()[:40]
+    mixed = data.with_strangers(lessons, seed=1)
+    small_talk = set(data.SMALL_TALK.read_text(encoding="utf-8").splitlines())
+    for lesson, more in zip(lessons, mixed, strict=True):
+        strangers = more.examples[len(lesson.examples) :]
+        assert more.examples[: len(lesson.examples)] == lesson.examples and len(strangers) == data.STRANGERS
+        assert not any(s.answerable for s in strangers) and any(s.question in small_talk for s in strangers)
+        own = {e.question for e in lesson.examples}
+        assert not own & {s.question for s in strangers}
+    assert data.with_strangers(lessons, seed=1) == mixed != data.with_strangers(lessons, seed=2)
 
 
 def test_a_reading_lesson_tells_no_answer_that_it_does_not_show() -> None:

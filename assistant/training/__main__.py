@@ -16,12 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train the ranker or the reader on the texts beside this file, and on SQuAD where it is given."""
     parser = argparse.ArgumentParser(prog="python -m assistant.training", description=main.__doc__)
     parser.add_argument("adapter", choices=("ranker", "reader"), help="which adapter to make")
-    parser.add_argument("--steps", type=int, default=2500, help="how long to train the ranker (default: 2500)")
+    parser.add_argument("--steps", type=int, default=3000, help="how long to train the ranker (default: 3000)")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to train the reader (default: 60)")
     parser.add_argument("--squad", type=Path, help="a SQuAD 2.0 JSON file to train on as well")
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
     parser.add_argument("--start", type=Path, help="a .pt of an earlier run to go on from")
-    parser.add_argument("--mix", type=Path, help="an earlier ranker.safetensors to mix the new one with")
+    parser.add_argument("--seed", type=int, default=0, help="of the order and of what is drawn (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out/training"), help="folder (default: out/training)")
     arguments = parser.parse_args(argv)
     try:
@@ -43,20 +43,18 @@ def _train(arguments: argparse.Namespace) -> None:
     lessons, look = data.written()[: arguments.texts], data.written(data.CALIBRATION)[: arguments.texts]
     if arguments.squad:
         lessons += data.squad(arguments.squad)[0]
-    lessons = data.with_strangers(lessons)
+    lessons = data.with_strangers(lessons, arguments.seed)
     _say(f"{len(lessons)} texts, {sum(len(lesson.examples) for lesson in lessons)} questions")
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.adapter == "ranker":
         made = arguments.out / "ranker.safetensors"
-        ranker.train(lessons, look, arguments.steps, made, _say, start=arguments.start)
-        if arguments.mix:
-            ranker.mixed(arguments.mix, made, made)
+        ranker.train(lessons, look, arguments.steps, made, _say, arguments.seed, arguments.start)
     else:
         embedder = MiniLM(weights.bundled(weights.EMBEDDER).path.parent)
         made = arguments.out / "reader.gguf"
         tensors = reader.train(
             lessons, look, embedder.embed_documents, arguments.minutes * 60, made.with_suffix(".pt"), _say,
-            start=arguments.start,
+            arguments.seed, arguments.start,
         )  # fmt: skip
         export.write_gguf(tensors, reader.ALPHA, made)
     _say(f"written: {made}")

@@ -24,6 +24,7 @@ from assistant.retrieval import standalone
 
 TEXTS = Path(__file__).parent / "texts"
 CALIBRATION = Path(__file__).parent / "calibration"
+SMALL_TALK = Path(__file__).parent / "strangers.txt"
 GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
 STRANGERS = 4  # questions on other subjects that are added to each lesson
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
@@ -84,7 +85,7 @@ def with_strangers(lessons: Sequence[Lesson], seed: int = 0, each: int = STRANGE
     """
     rng = random.Random(seed)
     pool = [(_family(x), e.question) for x in lessons for e in x.examples if e.answerable and not e.history]
-    small_talk = (Path(__file__).parent / "strangers.txt").read_text(encoding="utf-8").splitlines()
+    small_talk = SMALL_TALK.read_text(encoding="utf-8").splitlines()
     found = []
     for lesson in lessons:
         others = [q for family, q in rng.sample(pool, min(len(pool), 4 * each)) if family != _family(lesson)]

@@ -31,8 +31,7 @@ POOL = 16  # hits of a question that its passages are drawn from
 SHOWN = 8  # passages of a question in a step
 BATCH = 6  # questions in a step
 EACH = 0.3  # weight of the binary cross-entropy of each passage
-REMOVED = 0.15  # share of the answerable questions whose passages are left out, so that none answers
-SHARE = 0.6  # of the later one of two adapters that are mixed
+REMOVED = 0.2  # share of the answerable questions whose passages are left out, so that none answers
 NONE, SQUAD = 1.6, 0.8  # how often unanswerable questions, and those of SQuAD, are drawn beside others
 
 
@@ -236,25 +235,3 @@ def save(network: Network, out: Path) -> Path:
     torch.save(state, part)
     part.replace(out.with_suffix(".pt"))
     return out
-
-
-def mixed(first: Path, second: Path, out: Path, share: float = SHARE) -> Path:
-    """Write to `out` the adapter between two that began alike: `share` of the second's changes, the rest the first's.
-
-    It judges better than either, and its rank is the sum of theirs. Source: Wortsman et al. 2022, model soups.
-    """
-    from safetensors.numpy import load_file
-    from safetensors.numpy import save as serialized
-
-    was, now = load_file(first), load_file(second)
-    made = {}
-    for name, tensor in was.items():
-        if name.endswith(".lora_a"):
-            made[name] = np.concatenate([tensor, now[name]], axis=0)
-        elif name.endswith(".lora_b"):
-            made[name] = np.concatenate([(1 - share) * tensor, share * now[name]], axis=1).astype(tensor.dtype)
-        else:
-            made[name] = ((1 - share) * tensor + share * now[name]).astype(tensor.dtype)
-    part = out.with_suffix(".part")
-    part.write_bytes(serialized(made))
-    return part.replace(out)
