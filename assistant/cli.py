@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "--caution",
         type=float,
         metavar="0..1",
-        help="how sure to be before answering (default: 0.4; higher refuses more)",
+        help="how sure to be before answering (default: 0.45; higher refuses more)",
     )
     top = argparse.ArgumentParser(prog="glossary", description="Answers from a glossary, offline, with sources.")
     parsers = top.add_subparsers(required=True, metavar="command")

@@ -35,7 +35,7 @@ class Settings:
     model_url: str | None = None
     model_name: str = "local"
     threads: int = 0
-    caution: float = 0.4
+    caution: float = 0.45
     auth: str | None = None
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ def test_defaults_need_nothing(tmp_path: Path) -> None:
     settings = from_env({})
     assert settings.corpus.is_file()
     assert settings.data_dir.is_absolute()
-    assert dataclasses.astuple(settings)[2:] == (None, None, "local", 0, 0.4, None)
+    assert dataclasses.astuple(settings)[2:] == (None, None, "local", 0, 0.45, None)
 
 
 def test_every_setting_has_a_variable_and_an_option(tmp_path: Path) -> None:
