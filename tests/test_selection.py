@@ -32,11 +32,21 @@ def test_the_model_reads_in_reading_order() -> None:
 def test_what_likely_answers_is_quoted_and_at_most_three() -> None:
     found = hits(("A hull", 3.0), ("Hulls", 1.5), ("Reefing", -1.0))
     assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A", "Hulls"]
-    far = hits(("A hull", 4.0), ("Hulls", 0.5))
+    far = hits(("A hull", 4.0), ("Reefing", 0.5))
     assert begins(selection.to_quote("hull?", far, PASSAGES)) == ["A"]
     near = hits(("A hull", 3.0), ("Hulls", 2.9), ("Reefing", 2.8), ("It protects", 2.7))
     assert len(selection.to_quote("hull?", near, PASSAGES)) == 3
     assert selection.to_quote("hull?", (), PASSAGES) == ()
+
+
+def test_the_sentence_beside_is_brought_sooner_than_one_elsewhere_while_the_answer_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = hits(("A hull", 4.0), ("Reefing", 0.0), ("Hulls", -1.0))
+    assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A", "Hulls"]
+    assert begins(selection.to_quote("hull?", hits(("A hull", 4.0), ("Hulls", -3.5)), PASSAGES)) == ["A"]
+    monkeypatch.setattr(selection, "MOST_ADJACENT_WORDS", 5)
+    assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A"]
 
 
 def test_a_question_about_two_things_brings_a_passage_that_is_less_sure() -> None:
