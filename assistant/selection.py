@@ -13,7 +13,7 @@ from assistant.records import Hit, Passage
 
 READER = 0.5  # log odds that it is worth to a passage if the language model names it e times as surely as another
 UNNAMED = 1e-3  # probability that is given to a passage that the language model would hardly name
-READ = 5  # passages shown to the language model: more delay the first word by about 0.15 s each
+READ = 5  # passages shown to the language model: more delay the first word by about 0.07 s each
 NEAR = 4.0  # log odds below those of the best passage, within which a further one is quoted
 NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
 LIKELY = -4.0  # log odds from which a further passage is quoted
