@@ -121,7 +121,8 @@ class LlamaChat(BaseChatModel):
             except ValueError:
                 if self.copy_path is None:
                     raise
-                self.copy_path.unlink(missing_ok=True)  # damaged: the next start makes it anew
+                with suppress(OSError):
+                    self.copy_path.unlink()  # damaged: the next start makes it anew
                 llama = llama_cpp.Llama(str(self.path), **options)
         except (ValueError, RuntimeError, OSError, AssertionError) as error:
             raise ModelError(

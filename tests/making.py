@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assistant import corpus, wiring
-from assistant.chunking import chunk, contextual
+from assistant.chunking import chunk
 from assistant.grounding import Calibration, Decision
 from assistant.index import open_index
 from assistant.pipeline import Assistant, Parts
@@ -57,7 +57,7 @@ def assistant(
     source, passages = parsed(text)
     embeddings = WordEmbeddings()
     index = open_index(folder, folder / "boats.md", source.digest, passages, embeddings, "words")
-    speller = Speller((contextual(p) for p in passages), frozenset())
+    speller = Speller.of(passages, frozenset())
     model = ScriptedChat(replies=replies, choice=choice)
     parts = Parts(
         corpus=source,

@@ -23,7 +23,7 @@ from assistant.chunking import contextual
 from assistant.prompt import READER, context
 from assistant.training.data import Example, Lesson, misspelt
 
-RANK, ALPHA, RATE = 16, 32, 1e-3  # llama.cpp is a fifth faster with 16 than with 12: its kernels want multiples of 8
+RANK, ALPHA, RATE = 16, 32, 1e-3  # llama.cpp is a sixth faster with 16 than with 12: its kernels want multiples of 8
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 MOST_TOKENS = 800
 MOST_QUESTIONS = 24
