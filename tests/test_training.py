@@ -60,7 +60,42 @@ def test_a_ranker_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest
     made = Ranker(folder, tmp_path / "ranker.safetensors").log_odds("What is a hull?", "", hits, passages)
     shipped = Ranker(folder, weights.adapter("ranker")).log_odds("What is a hull?", "", hits, passages)
     assert len(made) == len(hits) and made != shipped
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["ranker.pt", "ranker.safetensors"]
+    assert [p.name for p in tmp_path.iterdir()] == ["ranker.safetensors"]
+
+
+def test_training_of_the_ranker_goes_on_from_the_shipped_one(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    shipped = weights.adapter("ranker")
+    assert main(["ranker", "--texts", "1", "--steps", "0", "--start", str(shipped), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "ranker.safetensors").read_bytes() == shipped.read_bytes()
+
+
+@pytest.mark.parametrize("adapter", ["ranker", "reader"])
+def test_training_cannot_go_on_from_another_file(
+    adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    (tmp_path / "other").write_bytes(b"no adapter of any kind")
+    for start in (
+        tmp_path / "other",
+        tmp_path / "missing",
+        weights.adapter("reader" if adapter == "ranker" else "ranker"),
+    ):
+        options = [
+            "--texts",
+            "1",
+            "--steps",
+            "0",
+            "--minutes",
+            "0",
+            "--start",
+            str(start),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+        assert main([adapter, *options]) == 1
+        assert "expected an adapter" in capsys.readouterr().err
+    assert [*(tmp_path / "out").iterdir()] == []
 
 
 def test_strangers_are_questions_that_nothing_in_a_lesson_answers() -> None:
@@ -134,4 +169,14 @@ def test_a_reader_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest
         for lora in (None, tmp_path / "reader.gguf")
     )
     assert len(made) == 5 and sum(made) == pytest.approx(1, abs=1e-4) and made != bare
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["reader.gguf", "reader.pt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["reader.gguf"]
+
+
+def test_training_of_the_reader_goes_on_from_the_shipped_one(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    from assistant.training.export import read_gguf
+
+    shipped = weights.adapter("reader")
+    assert main(["reader", "--texts", "1", "--minutes", "0", "--start", str(shipped), "--out", str(tmp_path)]) == 0
+    before, after = read_gguf(shipped), read_gguf(tmp_path / "reader.gguf")
+    assert before.keys() == after.keys() and all((before[name] == after[name]).all() for name in before)

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to train the reader (default: 60)")
     parser.add_argument("--squad", type=Path, help="a SQuAD 2.0 JSON file to train on as well")
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
-    parser.add_argument("--start", type=Path, help="a .pt of an earlier run to go on from")
+    parser.add_argument("--start", type=Path, help="an adapter of the same rank to go on from, such as the shipped one")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of what is drawn (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out/training"), help="folder (default: out/training)")
     arguments = parser.parse_args(argv)
@@ -38,7 +38,7 @@ def _say(line: str) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from assistant.training import data, export, ranker, reader
+    from assistant.training import data, ranker, reader
 
     lessons, look = data.written()[: arguments.texts], data.written(data.CALIBRATION)[: arguments.texts]
     if arguments.squad:
@@ -52,11 +52,10 @@ def _train(arguments: argparse.Namespace) -> None:
     else:
         embedder = MiniLM(weights.bundled(weights.EMBEDDER).path.parent)
         made = arguments.out / "reader.gguf"
-        tensors = reader.train(
-            lessons, look, embedder.embed_documents, arguments.minutes * 60, made.with_suffix(".pt"), _say,
-            arguments.seed, arguments.start,
+        reader.train(
+            lessons, look, embedder.embed_documents, arguments.minutes * 60, made, _say, arguments.seed,
+            arguments.start,
         )  # fmt: skip
-        export.write_gguf(tensors, reader.ALPHA, made)
     _say(f"written: {made}")
 
 

@@ -1,4 +1,4 @@
-"""Writes a trained adapter as the GGUF that llama.cpp loads. Knows both naming schemes, and nothing of training."""
+"""A reader's adapter as the GGUF that llama.cpp loads, and back. Knows both naming schemes, and nothing of training."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def paired(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(rows.shape)
 
 
+def unpaired(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
+    """Return what `paired` was given."""
+    return rows.reshape(heads, rows.shape[0] // heads // 2, 2, -1).swapaxes(1, 2).reshape(rows.shape)
+
+
 def write_gguf(tensors: dict[str, Any], alpha: float, out: Path) -> None:
     """Write LoRA tensors under transformers' names as a GGUF adapter, in float16, whole or not at all."""
     from gguf import GGUFWriter
@@ -50,3 +55,26 @@ def write_gguf(tensors: dict[str, Any], alpha: float, out: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     part.replace(out)
+
+
+def read_gguf(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the LoRA tensors of a GGUF adapter under transformers' names, "layers.N.….lora_A" or "lora_B".
+
+    Raises EvaluationError.
+    """
+    from gguf import GGUFReader
+
+    names = {short: long for long, short in NAMES.items()}
+    found = {}
+    try:
+        for tensor in GGUFReader(path).tensors:
+            _, layer, short, _, side = tensor.name.split(".")
+            rows = np.array(tensor.data, dtype=np.float32)
+            if side == "lora_b" and short in ("attn_q", "attn_k"):
+                rows = unpaired(rows, HEADS if short == "attn_q" else KV_HEADS)
+            found[f"layers.{layer}.{names[short]}.lora_{side[-1].upper()}"] = rows
+    except (OSError, ValueError, KeyError) as error:
+        raise EvaluationError(
+            f"cannot read {path} ({error}); expected an adapter that the reader's training wrote"
+        ) from error
+    return found

@@ -18,6 +18,7 @@ import torch
 
 from assistant import weights
 from assistant.embedding import MiniLM
+from assistant.errors import EvaluationError
 from assistant.evaluation.trials import MemoryIndex
 from assistant.minilm import read_tokenizer
 from assistant.ranking import CLS, SEP, PairEncoding
@@ -105,7 +106,11 @@ class Network(torch.nn.Module):
 
         super().__init__()
         folder = weights.bundled(weights.EMBEDDER).path.parent
-        model = BertModel.from_pretrained(folder, add_pooling_layer=False)
+        model = BertModel.from_pretrained(
+            folder,
+            add_pooling_layer=False,
+            attn_implementation="eager",  # the fused attention is slow backwards
+        )
         config = LoraConfig(
             r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=["query", "key", "value", "dense"]
         )
@@ -176,7 +181,7 @@ def train(
     held = [s for lesson in look for s in retrieved(lesson, embedder)]
     network = Network()
     if start is not None:
-        network.load_state_dict(torch.load(start, weights_only=True), strict=False)
+        resume(network, start)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
     feed, started, losses = batches(shown, encoding, rng), time.time(), []
@@ -217,21 +222,38 @@ def looked(network: Network, held: Sequence[Shown], encoding: PairEncoding) -> s
 
 
 def save(network: Network, out: Path) -> Path:
-    """Write the adapter in float16 for `ranking.Ranker`, and beside it the tensors to go on training from."""
+    """Write the adapter for `ranking.Ranker`, matrices in float16, whole or not at all."""
     from safetensors.numpy import save as serialized
 
-    state = {
-        k: v.detach().float() for k, v in network.state_dict().items() if "lora_" in k or not k.startswith("model.")
-    }
-    tensors = {"cls": state["cls.weight"][0], "bias": state["cls.bias"], "mixed": state["mixed"]}
-    for key, value in state.items():
-        if "lora_" in key:
-            name, side = key.removeprefix("model.base_model.model.").split(".lora_")
-            tensors[f"{name}.weight.lora_{side[0].lower()}"] = value
-    made = {k: v.numpy().astype(np.float32 if v.ndim == 1 else np.float16) for k, v in tensors.items()}
+    trained = {_name(key): p.detach().squeeze(0) if key == "cls.weight" else p.detach() for key, p in _trained(network)}
+    made = {k: v.numpy().astype(np.float32 if v.ndim == 1 else np.float16) for k, v in trained.items()}
     part = out.with_suffix(".part")
     part.write_bytes(serialized(made))
     part.replace(out)
-    torch.save(state, part)
-    part.replace(out.with_suffix(".pt"))
     return out
+
+
+def _trained(network: Network) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(key, parameter) for key, parameter in network.named_parameters() if parameter.requires_grad]
+
+
+def _name(key: str) -> str:
+    """Return the name that a parameter has in the file."""
+    if "lora_" not in key:
+        return {"cls.weight": "cls", "cls.bias": "bias"}.get(key, key)
+    name, side = key.removeprefix("model.base_model.model.").split(".lora_")
+    return f"{name}.weight.lora_{side[0].lower()}"
+
+
+def resume(network: Network, start: Path) -> None:
+    """Give the network's adapter the values of an earlier one of the same rank. Raises EvaluationError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        values = load_file(start)
+        for key, parameter in _trained(network):
+            known = torch.from_numpy(values[_name(key)].astype(np.float32))
+            parameter.data.copy_(known.reshape(parameter.shape))
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise EvaluationError(f"{start} does not fit ({error}); expected an adapter of rank {RANK}") from error

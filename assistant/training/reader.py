@@ -20,8 +20,10 @@ import torch
 
 from assistant import weights
 from assistant.chunking import contextual
+from assistant.errors import EvaluationError
 from assistant.prompt import READER, context
 from assistant.training.data import Example, Lesson, misspelt
+from assistant.training.export import read_gguf, write_gguf
 
 RANK, ALPHA, RATE = 16, 32, 1e-3  # llama.cpp is a sixth faster with 16 than with 12: its kernels want multiples of 8
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -174,13 +176,13 @@ def train(
     lessons: Sequence[Lesson], look: Sequence[Lesson], embed: Callable[[list[str]], list[list[float]]], seconds: float,
     out: Path, say: Callable[[str], None], seed: int = 0,
     start: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Train for `seconds`, say how it goes on lessons never trained on, and write the adapter's tensors to `out`."""
+) -> Path:  # fmt: skip
+    """Train for `seconds`, say how it goes on lessons never trained on, and write the adapter to `out`."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     model, tokenizer = load()
     if start is not None:
-        model.load_state_dict(torch.load(start, weights_only=True), strict=False)
+        resume(model, start)
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
@@ -243,10 +245,18 @@ def looked(model: Any, held: Sequence[Sequenced], digits: Sequence[int]) -> str:
     return f"  unseen: first sentence {chosen}/{len(yes)}, none or some {decided}/{len(found)}, AUC {area:.3f}"
 
 
-def save(model: Any, out: Path) -> dict[str, Any]:
-    """Write the adapter's tensors as a torch file, whole or not at all, and return them."""
-    tensors = {k: v.detach().float().clone() for k, v in model.state_dict().items() if "lora_" in k}
-    part = out.with_suffix(".part")
-    torch.save(tensors, part)
-    part.replace(out)
-    return tensors
+def save(model: Any, out: Path) -> Path:
+    """Write the adapter as a GGUF, whole or not at all."""
+    write_gguf({k: v.detach() for k, v in model.state_dict().items() if "lora_" in k}, ALPHA, out)
+    return out
+
+
+def resume(model: Any, start: Path) -> None:
+    """Give the model's adapter the values of an earlier one of the same rank. Raises EvaluationError."""
+    values = read_gguf(start)
+    for key, parameter in model.named_parameters():
+        if "lora_" in key:
+            known = values.get(key.removeprefix("base_model.model.model.").removesuffix(".default.weight"))
+            if known is None or known.shape != tuple(parameter.shape):
+                raise EvaluationError(f"{start} does not fit; expected an adapter of rank {RANK} for every layer")
+            parameter.data.copy_(torch.from_numpy(known))
