@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--squad", type=Path, help="a SQuAD 2.0 JSON file to train on as well")
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
     parser.add_argument("--start", type=Path, help="an adapter of the same rank to go on from, such as the shipped one")
+    parser.add_argument("--keep", type=float, default=0.0, help="share of the ranker of --start in the one written")
+    parser.add_argument("--rate", type=float, help="learning rate of the ranker (default: 8e-4)")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of what is drawn (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out/training"), help="folder (default: out/training)")
     arguments = parser.parse_args(argv)
@@ -48,7 +50,10 @@ def _train(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.adapter == "ranker":
         made = arguments.out / "ranker.safetensors"
-        ranker.train(lessons, look, arguments.steps, made, _say, arguments.seed, arguments.start)
+        ranker.train(
+            lessons, look, arguments.steps, made, _say, arguments.seed, arguments.start,
+            arguments.rate or ranker.RATE, arguments.keep,
+        )  # fmt: skip
     else:
         embedder = MiniLM(weights.bundled(weights.EMBEDDER).path.parent)
         made = arguments.out / "reader.gguf"

@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Lesson:
     name: str
     passages: tuple[Passage, ...]
     examples: tuple[Example, ...]
-    related: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    own: bool = False  # whether the text is the shipped glossary
 
 
 def written(folder: Path = TEXTS) -> list[Lesson]:
@@ -71,7 +71,7 @@ def written(folder: Path = TEXTS) -> list[Lesson]:
         own = path.with_suffix(".md")
         text = (own if own.exists() else GLOSSARY).read_text(encoding="utf-8")
         raw = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-        lessons.append(_lesson(path.stem, text, raw))
+        lessons.append(replace(_lesson(path.stem, text, raw), own=not own.exists()))
     if not lessons:
         raise EvaluationError(f"no training texts in {folder}; expected *.jsonl with *.md beside them")
     return lessons

@@ -34,6 +34,7 @@ BATCH = 6  # questions in a step
 EACH = 0.3  # weight of the binary cross-entropy of each passage
 REMOVED = 0.2  # share of the answerable questions whose passages are left out, so that none answers
 NONE, SQUAD = 1.6, 0.8  # how often unanswerable questions, and those of SQuAD, are drawn beside others
+OWN = 2.0  # how often those on the shipped glossary are
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def loss_of(scores: torch.Tensor, answers: Sequence[bool]) -> torch.Tensor:
 
 def batches(shown: Sequence[Shown], encoding: PairEncoding, rng: random.Random) -> Iterator[list[Group]]:
     """Yield groups for ever, those of like length together."""
-    drawn = [SQUAD if s.example.kind.startswith("squad") else NONE if not s.example.answerable else 1.0 for s in shown]
+    drawn = [_drawn(s.example) * (OWN if s.lesson.own else 1.0) for s in shown]
     while True:
         groups = [group(s, encoding, rng) for s in rng.choices(shown, drawn, k=BATCH * 48)]
         groups = sorted((g for g in groups if g.passages), key=lambda g: len(g.question) + max(map(len, g.passages)))
@@ -168,11 +169,20 @@ def batches(shown: Sequence[Shown], encoding: PairEncoding, rng: random.Random) 
         yield from made
 
 
+def _drawn(example: Example) -> float:
+    return SQUAD if example.kind.startswith("squad") else 1.0 if example.answerable else NONE
+
+
 def train(
     lessons: Sequence[Lesson], look: Sequence[Lesson], steps: int, out: Path, say: Callable[[str], None],
-    seed: int = 0, start: Path | None = None,
+    seed: int = 0, start: Path | None = None, rate: float = RATE, keep: float = 0.0,
 ) -> Path:  # fmt: skip
-    """Train for so many steps, say how it goes on lessons never trained on, and write the adapter to `out`."""
+    """Train for so many steps, say how it goes on lessons never trained on, and write the adapter to `out`.
+
+    With `start`, training goes on from an earlier adapter, and what is written at the end is the mean of both:
+    `keep` is the share of the earlier one. Such a mean is often better than either (Wortsman et al. 2022,
+    Model soups).
+    """
     torch.manual_seed(seed)
     rng = random.Random(seed)
     folder = weights.bundled(weights.EMBEDDER).path.parent
@@ -183,11 +193,11 @@ def train(
     if start is not None:
         resume(network, start)
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
     feed, started, losses = batches(shown, encoding, rng), time.time(), []
     for step in range(1, steps + 1):
         for settings in optimizer.param_groups:
-            settings["lr"] = RATE * min(1.0, step / 50) * max(0.02, 1 - step / steps)
+            settings["lr"] = rate * min(1.0, step / 50) * max(0.02, 1 - step / steps)
         groups = next(feed)
         found = [loss_of(s, g.answers) for s, g in zip(network(groups), groups, strict=True)]
         loss = torch.stack(found).mean()
@@ -198,9 +208,13 @@ def train(
         optimizer.zero_grad()
         if step % 50 == 0:
             say(f"{time.time() - started:.0f} s, step {step} of {steps}, loss {np.mean(losses[-50:]):.3f}")
-        if held and (step % 500 == 0 or step == steps):
+        if held and step % 500 == 0:
             say(looked(network, held, encoding))
             save(network, out)
+    if start is not None and keep:
+        resume(network, start, keep)
+    if held and steps:
+        say(looked(network, held, encoding))
     return save(network, out)
 
 
@@ -245,8 +259,11 @@ def _name(key: str) -> str:
     return f"{name}.weight.lora_{side[0].lower()}"
 
 
-def resume(network: Network, start: Path) -> None:
-    """Give the network's adapter the values of an earlier one of the same rank. Raises EvaluationError."""
+def resume(network: Network, start: Path, keep: float = 1.0) -> None:
+    """Give the network's adapter the values of an earlier one of the same rank, or so large a share of them.
+
+    Raises EvaluationError.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -254,6 +271,6 @@ def resume(network: Network, start: Path) -> None:
         values = load_file(start)
         for key, parameter in _trained(network):
             known = torch.from_numpy(values[_name(key)].astype(np.float32))
-            parameter.data.copy_(known.reshape(parameter.shape))
+            parameter.data.lerp_(known.reshape(parameter.shape), keep)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise EvaluationError(f"{start} does not fit ({error}); expected an adapter of rank {RANK}") from error
