@@ -24,6 +24,7 @@ from assistant.spelling import Speller
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
 DOUBT = (0.05, 0.75)  # first probabilities between which the language model is asked: about four in ten questions
+UNSURE = 0.0  # log odds of the best passage below which the language model is asked which one answers, come what may
 TRUST = 3.0  # log odds that a passage loses for each point of fused score below the best hit
 LEANS = 1.0  # log odds that speak for the turns before where a question points back, and against them where not
 TOLD = 0.45  # share of a passage's meaning words in the answer so far from which it need not be quoted as well
@@ -128,13 +129,17 @@ class Assistant(Runnable[Input, Answer]):
         """Return the probability that the hits answer, and the hits, weighed by the language model where it was asked.
 
         It is asked where retrieval and the ranker leave a doubt: it reads the best passages, and how surely it
-        names one, or none, counts in the decision and in the order.
+        names one, or none, counts in the decision and in the order. Where they leave none that something answers,
+        but no passage stands out, it counts in the order alone.
         """
         values = self._features(repaired, query, hits)
         found = self.parts.decision.first.probability(values)
-        if self.parts.reader.trained and DOUBT[0] < found < DOUBT[1]:
+        doubtful = DOUBT[0] < found < DOUBT[1]
+        unsure = bool(hits) and found >= DOUBT[1] and hits[0].relevance < UNSURE
+        if self.parts.reader.trained and (doubtful or unsure):
             shown, choice = self._read(query, hits, halted)
-            found = self.parts.decision.second.probability(values | grounding.doubt(choice, shown, hits))
+            if doubtful:
+                found = self.parts.decision.second.probability(values | grounding.doubt(choice, shown, hits))
             hits = selection.weighed(hits, shown, choice)
         return found, hits
 

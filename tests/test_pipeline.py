@@ -118,6 +118,21 @@ def test_what_is_sure_is_not_put_to_the_model(tmp_path: Path, first: float, abst
     assert made.ask("What is a hull?").abstained == abstains and not model.given
 
 
+def test_where_no_passage_stands_out_the_models_choice_counts_in_the_order_alone(tmp_path: Path) -> None:
+    question = "What makes a sail smaller in strong wind and protects the mast?"
+    made, _ = in_doubt(tmp_path, ())
+    _, _, hits = made.find(Question(question))
+    hits = tuple(replace(hit, relevance=-0.1 * (n + 1)) for n, hit in enumerate(hits))
+    second = hits[1].passage.id
+    place = sorted(hit.passage.id for hit in hits[:5]).index(second)
+    told = (0.9, *(0.09 if n == place else 0.0025 for n in range(5)))  # it would rather name none
+    weighing, model = in_doubt(tmp_path, told, first=4.0)
+    probability, order = weighing._judge(question, question, hits)
+    assert probability > 0.9 and len(model.given) == 1 and order[0].passage.id == second
+    _, order = weighing._judge(question, question, tuple(replace(hit, relevance=hit.relevance + 1) for hit in hits))
+    assert len(model.given) == 1 and order[0].passage.id == hits[0].passage.id
+
+
 def test_a_pronoun_sentence_is_quoted_with_its_subject(tmp_path: Path) -> None:
     made, _ = assistant(tmp_path, [""])
     answer = made.ask("What protects the mast?")
