@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,9 +180,10 @@ def train(
     """Train for `seconds`, say how it goes on lessons never trained on, and write the adapter to `out`."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
+    earlier = read_gguf(start) if start is not None else None
     model, tokenizer = load()
-    if start is not None:
-        resume(model, start)
+    if earlier is not None:
+        resume(model, earlier)
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
@@ -251,12 +252,11 @@ def save(model: Any, out: Path) -> Path:
     return out
 
 
-def resume(model: Any, start: Path) -> None:
+def resume(model: Any, earlier: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Give the model's adapter the values of an earlier one of the same rank. Raises EvaluationError."""
-    values = read_gguf(start)
     for key, parameter in model.named_parameters():
         if "lora_" in key:
-            known = values.get(key.removeprefix("base_model.model.model.").removesuffix(".default.weight"))
+            known = earlier.get(key.removeprefix("base_model.model.model.").removesuffix(".default.weight"))
             if known is None or known.shape != tuple(parameter.shape):
-                raise EvaluationError(f"{start} does not fit; expected an adapter of rank {RANK} for every layer")
+                raise EvaluationError(f"the start does not fit; expected an adapter of rank {RANK} for every layer")
             parameter.data.copy_(torch.from_numpy(known))
