@@ -27,6 +27,7 @@ CALIBRATION = Path(__file__).parent / "calibration"
 SMALL_TALK = Path(__file__).parent / "strangers.txt"
 GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
 STRANGERS = 4  # questions on other subjects that are added to each lesson
+SHELVED = 0.5  # share of the questions that are put to all texts of a family at once
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
 
 
@@ -93,6 +94,33 @@ def with_strangers(lessons: Sequence[Lesson], seed: int = 0, each: int = STRANGE
         strangers = [Example("unanswerable_far", question, frozenset()) for question in asked]
         found.append(replace(lesson, examples=(*lesson.examples, *strangers)))
     return found
+
+
+def shelved(lessons: Sequence[Lesson], seed: int = 0, share: float = SHELVED) -> list[Lesson]:
+    """Return the lessons with a `share` of their questions moved to a shelf: one lesson of all texts of a family.
+
+    A short text alone has few sentences that resemble a question without answering it; a glossary of many entries
+    has many. Questions on the shipped glossary stay with it.
+    """
+    rng = random.Random(seed)
+    found, shelves = [], dict[str, list[tuple[Lesson, tuple[Example, ...]]]]()
+    for lesson in lessons:
+        moved = {n for n in range(len(lesson.examples)) if not lesson.own and rng.random() < share}
+        split = [tuple(e for n, e in enumerate(lesson.examples) if (n in moved) == put) for put in (False, True)]
+        found.append(replace(lesson, examples=split[0]))
+        if not lesson.own:
+            shelves.setdefault(_family(lesson), []).append((lesson, split[1]))
+    return [*found, *(_shelf(name, texts) for name, texts in shelves.items())]
+
+
+def _shelf(name: str, texts: Sequence[tuple[Lesson, tuple[Example, ...]]]) -> Lesson:
+    passages: list[Passage] = []
+    examples: list[Example] = []
+    for lesson, own in texts:
+        at, block = len(passages), passages[-1].block + 1 if passages else 0
+        passages += [replace(p, id=at + p.id, block=block + p.block) for p in lesson.passages]
+        examples += [replace(e, gold=frozenset(at + n for n in e.gold)) for e in own]
+    return Lesson(name, tuple(passages), tuple(examples))
 
 
 def _family(lesson: Lesson) -> str:
