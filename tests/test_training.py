@@ -111,6 +111,27 @@ def test_strangers_are_questions_that_nothing_in_a_lesson_answers() -> None:
     assert data.with_strangers(lessons, seed=1) == mixed != data.with_strangers(lessons, seed=2)
 
 
+def test_a_shelf_holds_all_texts_of_a_family_and_its_questions_keep_their_passages() -> None:
+    lessons = [lesson for lesson in data.written() if lesson.own or lesson.name.startswith("ea-")]
+    found = data.shelved(lessons, seed=1)
+    shelf = found[-1]
+    assert [lesson.name for lesson in found] == [*(lesson.name for lesson in lessons), "ea"]
+    assert len(shelf.passages) == sum(len(lesson.passages) for lesson in lessons if not lesson.own)
+    assert [p.id for p in shelf.passages] == list(range(len(shelf.passages)))
+    assert all(a.block <= b.block for a, b in zip(shelf.passages, shelf.passages[1:], strict=False))
+
+    def asked(lessons: list[data.Lesson]) -> list[tuple[str, frozenset[str]]]:
+        return sorted(
+            (e.question, frozenset(lesson.passages[n].plain for n in e.gold))
+            for lesson in lessons
+            for e in lesson.examples
+        )
+
+    assert asked(found) == asked(lessons)
+    assert 0.3 < len(shelf.examples) / sum(len(lesson.examples) for lesson in lessons if not lesson.own) < 0.7
+    assert all(after.examples == before.examples for before, after in zip(lessons, found, strict=False) if before.own)
+
+
 def test_a_reading_lesson_tells_no_answer_that_it_does_not_show() -> None:
     reader = pytest.importorskip("assistant.training.reader", reason="the extra `train` is not installed")
     lessons = data.written()[:6]

@@ -49,6 +49,7 @@ def _train(arguments: argparse.Namespace) -> None:
     _say(f"{len(lessons)} texts, {sum(len(lesson.examples) for lesson in lessons)} questions")
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.adapter == "ranker":
+        lessons = data.shelved(lessons, arguments.seed)
         made = arguments.out / "ranker.safetensors"
         ranker.train(
             lessons, look, arguments.steps, made, _say, arguments.seed, arguments.start,
