@@ -32,6 +32,7 @@ MOST_QUESTIONS = 24
 FEWEST_SHOWN, MOST_SHOWN = 3, 8
 REMOVED = 0.35  # share of the questions whose answer is taken out of the context that is built for them
 SQUAD = 0.4  # how often a SQuAD question is drawn, beside one written for this project
+OWN = 2.0  # how often one on the shipped glossary is
 LOOKED_AT = 30  # contexts never trained on, to see how training goes
 Asked = tuple[Example, list[int]]
 
@@ -60,7 +61,9 @@ def contexts(
     is left out, what remains is just what retrieval would bring if the text did not hold the answer.
     """
     anchors = [(lesson, i) for lesson in lessons for i in range(len(lesson.examples))]
-    weight = [SQUAD if lesson.examples[i].kind.startswith("squad") else 1.0 for lesson, i in anchors]
+    weight = [
+        OWN if lesson.own else SQUAD if lesson.examples[i].kind.startswith("squad") else 1.0 for lesson, i in anchors
+    ]
     while True:
         lesson, i = rng.choices(anchors, weight)[0]
         anchor, most = lesson.examples[i], rng.randint(FEWEST_SHOWN, MOST_SHOWN)
@@ -174,8 +177,7 @@ def loss_of(model: Any, packed: Sequenced, digits: Sequence[int]) -> torch.Tenso
 
 def train(
     lessons: Sequence[Lesson], look: Sequence[Lesson], embed: Callable[[list[str]], list[list[float]]], seconds: float,
-    out: Path, say: Callable[[str], None], seed: int = 0,
-    start: Path | None = None,
+    out: Path, say: Callable[[str], None], seed: int = 0, start: Path | None = None, rate: float = RATE,
 ) -> Path:  # fmt: skip
     """Train for `seconds`, say how it goes on lessons never trained on, and write the adapter to `out`."""
     torch.manual_seed(seed)
@@ -191,12 +193,14 @@ def train(
     digits = [encode(str(n))[0] for n in range(10)]
     feed, held = contexts(lessons, relatedness(lessons, embed), rng), _held(look, embed, encode, seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    if earlier is not None:
+        say(looked(model, held, digits))
     model.train()
     started, step, seen, losses = time.time(), 0, 0, []
     while (passed := time.time() - started) < seconds:
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 20) * max(0.02, 1 - passed / seconds)
+            group["lr"] = rate * min(1.0, (step + 1) / 20) * max(0.02, 1 - passed / seconds)
         for _ in range(2):
             packed = pack(encode, *next(feed), rng)
             loss = loss_of(model, packed, digits) / 2
