@@ -39,6 +39,8 @@ def test_no_training_question_is_a_question_of_the_test_sets() -> None:
         *(folded(sets / f"{n}.jsonl") for n in ("given", "tuning", "earlier", "held_out", "cloud_native"))
     )
     trained = {data._folded(e.question) for lesson in data.written() for e in lesson.examples if len(e.question) > 25}
+    kept_apart = [lesson for lesson in data.written(data.CALIBRATION) if lesson.own]
+    assert kept_apart and not trained & {data._folded(e.question) for lesson in kept_apart for e in lesson.examples}
     small_talk = {data._folded(line) for line in data.SMALL_TALK.read_text(encoding="utf-8").splitlines()}
     assert not {q for q in asked if len(q) > 20} & trained and not asked & small_talk
 

@@ -27,6 +27,7 @@ CALIBRATION = Path(__file__).parent / "calibration"
 SMALL_TALK = Path(__file__).parent / "strangers.txt"
 GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
 STRANGERS = 4  # questions on other subjects that are added to each lesson
+OWN = 2.0  # how often questions on the shipped glossary are drawn, beside others
 SHELVED = 0.5  # share of the questions that are put to all texts of a family at once
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
 

@@ -26,7 +26,7 @@ from assistant.ranking import CLS, SEP, PairEncoding
 from assistant.records import Corpus, Hit
 from assistant.retrieval import HybridRetriever, standalone
 from assistant.spelling import Speller
-from assistant.training.data import Example, Lesson, misspelt
+from assistant.training.data import OWN, Example, Lesson, misspelt
 
 RANK, ALPHA, RATE = 32, 64, 8e-4
 POOL = 24  # hits of a question that its passages are drawn from
@@ -35,7 +35,6 @@ BATCH = 6  # questions in a step
 EACH = 0.3  # weight of the binary cross-entropy of each passage
 REMOVED = 0.2  # share of the answerable questions whose passages are left out, so that none answers
 NONE, SQUAD = 1.6, 0.8  # how often unanswerable questions, and those of SQuAD, are drawn beside others
-OWN = 2.0  # how often those on the shipped glossary are
 
 
 @dataclass(frozen=True)

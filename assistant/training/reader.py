@@ -22,7 +22,7 @@ from assistant import weights
 from assistant.chunking import contextual
 from assistant.errors import EvaluationError
 from assistant.prompt import READER, context
-from assistant.training.data import Example, Lesson, misspelt
+from assistant.training.data import OWN, Example, Lesson, misspelt
 from assistant.training.export import read_gguf, write_gguf
 
 RANK, ALPHA, RATE = 16, 32, 1e-3  # llama.cpp is a sixth faster with 16 than with 12: its kernels want multiples of 8
@@ -32,7 +32,6 @@ MOST_QUESTIONS = 24
 FEWEST_SHOWN, MOST_SHOWN = 3, 8
 REMOVED = 0.35  # share of the questions whose answer is taken out of the context that is built for them
 SQUAD = 0.4  # how often a SQuAD question is drawn, beside one written for this project
-OWN = 2.0  # how often one on the shipped glossary is
 LOOKED_AT = 30  # contexts never trained on, to see how training goes
 Asked = tuple[Example, list[int]]
 
