@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from assistant.chunking import contextual, topic
@@ -14,9 +14,9 @@ from assistant.records import Hit, Passage
 READER = 0.5  # log odds that it is worth to a passage if the language model names it e times as surely as another
 UNNAMED = 1e-3  # probability that is given to a passage that the language model would hardly name
 READ = 5  # passages shown to the language model: more delay the first word by about 0.07 s each
-NEAR = 4.0  # log odds below those of the best passage, within which a further one is quoted
-NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
-LIKELY = -4.0  # log odds from which a further passage is quoted
+NEAR = 5.0  # log odds below those of the best passage, within which a further one is quoted
+NEAR_SURE, SURE = 4.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
+LIKELY = -5.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
 OTHER = -2.0  # log odds from which a passage on another side of the question keeps a list from being all of the answer
 LISTED = -2.0  # log odds from which an item speaks for its whole list
@@ -25,7 +25,7 @@ ALMOST_ALL = 0.6  # share of the items of a list that must do so, for the list t
 ADJACENT = 4.0  # log odds that it is worth to stand next to what is chosen: sentences are written to be read on
 MOST_QUOTED = 3
 MOST_ADJACENT_WORDS = 40  # up to which that counts
-MOST_QUOTED_WORDS = 60
+MOST_QUOTED_WORDS = 75
 MOST_LIST_WORDS = 120
 _LIST = re.compile(
     r"\b(?:list|enumerate|name (?:the|all|some|a few|two|three|four|every|me)|all (?:the|of the)\b|bullets?|items"
@@ -39,6 +39,7 @@ _SEVERAL = re.compile(
     r"|than|rather|instead|next to|and)\b",
     re.I,
 )
+_BRACKETS = re.compile(r"\([^)]*\)")
 _LEANING = re.compile(r"(?:this|that|these|those|it|its|they|their|such|here|both|he|she|his|her)\b", re.I)
 
 
@@ -81,7 +82,12 @@ def to_quote(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) ->
     whole = whole_list(question, hits, passages)
     if whole and not (several and _other_side(question, whole, hits)):
         return whole
-    usable = [h for h in hits if not h.passage.plain.endswith(":") and not _is_bare_label(h.passage, passages)]
+    entries = _entries(passages)
+    usable = [
+        h
+        for h in hits
+        if not (h.passage.plain.endswith(":") or _is_bare_label(h.passage, passages) or _refers(h.passage, entries))
+    ]
     best, *others = usable or hits[:1]
     near = NEAR_SURE if best.relevance >= SURE else NEAR
     floor = max(best.relevance - near, LIKELY) - (SIDE / 2 if several else 0.0)
@@ -124,6 +130,20 @@ def _is_bare_label(passage: Passage, passages: Sequence[Passage]) -> bool:
     return bool(following and following.labels and following.labels[-1] == passage.plain.rstrip(":"))
 
 
+def _entries(passages: Sequence[Passage]) -> set[tuple[str, ...]]:
+    """Return the words of each innermost heading, without what stands in brackets."""
+    return {_named(p.path[-1]) for p in passages if p.path}
+
+
+def _refers(passage: Passage, entries: Set[tuple[str, ...]]) -> bool:
+    """Tell whether an item does no more than name another entry, as under "Related terms": it says nothing."""
+    return passage.kind == "item" and _named(passage.plain) in entries
+
+
+def _named(text: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in words(_BRACKETS.sub("", text)))
+
+
 def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> tuple[Passage, ...]:
     """Return all items of the list that the best hits stand in or introduce; empty when they point at none.
 
@@ -136,8 +156,11 @@ def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) 
         return list_items(opened[0], passages)
     relevance = {h.passage.id: h.relevance for h in hits}
     groups = dict.fromkeys(g for h in hits for g in _groups_of(h.passage, passages))
+    entries = _entries(passages)
     for group in groups:
         items = list_items(group, passages)
+        if all(_refers(p, entries) for p in items):
+            continue
         level = [relevance.get(p.id, -math.inf) >= max(best.relevance - LEVEL, LISTED) for p in items]
         if len(items) > 1 and sum(level) >= ALMOST_ALL * len(items):
             return items

@@ -30,9 +30,9 @@ def test_the_model_reads_in_reading_order() -> None:
 
 
 def test_what_likely_answers_is_quoted_and_at_most_three() -> None:
-    found = hits(("A hull", 3.0), ("Hulls", 1.5), ("Reefing", -1.0))
+    found = hits(("A hull", 3.0), ("Hulls", 1.5), ("Reefing", -1.5))
     assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A", "Hulls"]
-    far = hits(("A hull", 4.0), ("Reefing", 0.5))
+    far = hits(("A hull", 4.0), ("Reefing", -0.5))
     assert begins(selection.to_quote("hull?", far, PASSAGES)) == ["A"]
     near = hits(("A hull", 3.0), ("Hulls", 2.9), ("Reefing", 2.8), ("It protects", 2.7))
     assert len(selection.to_quote("hull?", near, PASSAGES)) == 3
@@ -42,9 +42,9 @@ def test_what_likely_answers_is_quoted_and_at_most_three() -> None:
 def test_the_sentence_beside_is_brought_sooner_than_one_elsewhere_while_the_answer_is_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = hits(("A hull", 4.0), ("Reefing", 0.0), ("Hulls", -1.0))
+    found = hits(("A hull", 4.0), ("Reefing", -0.5), ("Hulls", -1.0))
     assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A", "Hulls"]
-    assert begins(selection.to_quote("hull?", hits(("A hull", 4.0), ("Hulls", -3.5)), PASSAGES)) == ["A"]
+    assert begins(selection.to_quote("hull?", hits(("A hull", 4.0), ("Hulls", -4.5)), PASSAGES)) == ["A"]
     monkeypatch.setattr(selection, "MOST_ADJACENT_WORDS", 5)
     assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A"]
 
@@ -85,6 +85,16 @@ def test_a_list_elsewhere_is_not_taken_for_the_answer() -> None:
 def test_one_item_alone_does_not_bring_its_list() -> None:
     found = hits(("Leech", 4.0), ("A hull", -3.0), ("Luff", -5.0))
     assert begins(selection.to_quote("Which edges are at the back?", found, PASSAGES)) == ["Leech:"]
+
+
+def test_an_item_that_only_names_another_entry_is_no_answer_but_may_be_listed() -> None:
+    text = "# Boats\n\n## Hull (body)\n\nA hull floats.\n\n### See also\n\n- Keel\n- Hull\n\n## Keel\n\nA keel steers.\n"
+    _, passages = parsed(text)
+    found = [Hit(p, 0.5, 0.5, 0.5, 0.0, 3.0 if p.kind == "item" else 1.0) for p in passages]
+    found.sort(key=lambda hit: -hit.relevance)
+    assert [p.plain for p in selection.to_quote("Hull or keel?", found, passages)] == ["A hull floats.", "A keel steers."]
+    asked = selection.to_quote("List what to see also.", found, passages)
+    assert [p.plain for p in asked] == ["Keel", "Hull"]
 
 
 def test_a_quotation_names_its_subject_once() -> None:
