@@ -18,10 +18,11 @@ NEAR = 5.0  # log odds below those of the best passage, within which a further o
 NEAR_SURE, SURE = 4.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
 LIKELY = -5.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
-OTHER = -2.0  # log odds from which a passage on another side of the question keeps a list from being all of the answer
-LISTED = -2.0  # log odds from which an item speaks for its whole list
+OTHER = -4.0  # log odds from which a passage on another side of the question keeps a list from being all of the answer
+LISTED = -2.0  # log odds from which an item speaks for its whole list, whatever was asked
+ASKED = -4.0  # the same where the question may be asking for several things
 LEVEL = 3.0  # log odds below those of the best passage, within which an item speaks as clearly as that one
-ALMOST_ALL = 0.6  # share of the items of a list that must do so, for the list to be the answer whatever was asked
+ALMOST_ALL = 0.75  # share of the items of a list that must do so, for the list to be the answer whatever was asked
 ADJACENT = 4.0  # log odds that it is worth to stand next to what is chosen: sentences are written to be read on
 MOST_QUOTED = 3
 MOST_ADJACENT_WORDS = 40  # up to which that counts
@@ -35,7 +36,8 @@ _LIST = re.compile(
     re.I,
 )
 _SEVERAL = re.compile(
-    r"\b(?:vs|versus|compare[ds]?|comparison|differ\w*|contrast|side by side|against|between|both|respectively|each|or"
+    r"\b(?:vs|versus|compare[ds]?|comparison|differ\w*|contrast|side by side|apart|distinguish\w*|alike"
+    r"|in common|whereas|unlike|opposed|against|between|both|respectively|each|or"
     r"|than|rather|instead|next to|and)\b",
     re.I,
 )
@@ -147,8 +149,9 @@ def _named(text: str) -> tuple[str, ...]:
 def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) -> tuple[Passage, ...]:
     """Return all items of the list that the best hits stand in or introduce; empty when they point at none.
 
-    A list is meant where its line above is the best hit, or where the question may ask for several things and
-    the items that likely answer outweigh every other passage.
+    A list is meant where its line above is the best hit; where almost all of its items speak as clearly as the best
+    hit; or where the question may ask for several things, two of its items do so, and all of them together outweigh
+    every other passage.
     """
     best = hits[0]
     opened = _groups_of(best.passage, passages) if best.passage.plain.endswith(":") else ()
@@ -170,7 +173,8 @@ def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) 
     found = max(weight, key=lambda g: weight[g])
     members = [h for h in hits if found in _groups_of(h.passage, passages)]
     alone = max((share(h.relevance) for h in hits if h not in members), default=0.0)
-    if weight[found] < alone or sum(h.relevance >= LISTED for h in members) < 2:
+    speaking = {h.passage.block for h in members if h.relevance >= max(best.relevance - LEVEL, ASKED)}
+    if weight[found] < alone or len(speaking) < 2:
         return ()
     items = list_items(found, passages)
     return items if len(items) > 1 else ()

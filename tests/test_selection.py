@@ -64,7 +64,7 @@ def test_a_list_question_brings_the_whole_list(found: tuple[tuple[str, float], .
 
 
 def test_a_list_whose_items_all_speak_is_brought_whatever_was_asked() -> None:
-    found = hits(("Luff", 2.0), ("Leech", 1.0), ("Foot", -4.0), ("A hull", -3.0))
+    found = hits(("Luff", 2.0), ("Leech", 1.0), ("Foot", -0.5), ("A hull", -3.0))
     assert begins(selection.to_quote("Sail edges?", found, PASSAGES)) == ["Luff:", "Leech:", "Foot:"]
     one = hits(("Luff", 2.0), ("Leech", -3.0), ("Foot", -4.0))
     assert begins(selection.to_quote("Sail edges?", one, PASSAGES)) == ["Luff:"]
@@ -88,11 +88,16 @@ def test_one_item_alone_does_not_bring_its_list() -> None:
 
 
 def test_an_item_that_only_names_another_entry_is_no_answer_but_may_be_listed() -> None:
-    text = "# Boats\n\n## Hull (body)\n\nA hull floats.\n\n### See also\n\n- Keel\n- Hull\n\n## Keel\n\nA keel steers.\n"
+    text = (
+        "# Boats\n\n## Hull (body)\n\nA hull floats.\n\n### See also\n\n- Keel\n- Hull\n\n## Keel\n\nA keel steers.\n"
+    )
     _, passages = parsed(text)
     found = [Hit(p, 0.5, 0.5, 0.5, 0.0, 3.0 if p.kind == "item" else 1.0) for p in passages]
     found.sort(key=lambda hit: -hit.relevance)
-    assert [p.plain for p in selection.to_quote("Hull or keel?", found, passages)] == ["A hull floats.", "A keel steers."]
+    assert [p.plain for p in selection.to_quote("Hull or keel?", found, passages)] == [
+        "A hull floats.",
+        "A keel steers.",
+    ]
     asked = selection.to_quote("List what to see also.", found, passages)
     assert [p.plain for p in asked] == ["Keel", "Hull"]
 
