@@ -205,15 +205,15 @@ def test_training_of_the_reader_goes_on_from_the_shipped_one(tmp_path: Path) -> 
     assert before.keys() == after.keys() and all((before[name] == after[name]).all() for name in before)
 
 
-def test_the_rate_of_the_command_reaches_the_reader(tmp_path: Path) -> None:
+def test_the_rate_and_the_share_to_keep_reach_the_reader(tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="the extra `train` is not installed")
     from assistant.training.export import read_gguf
 
     shipped = weights.adapter("reader")
     changes = []
-    for rate in ("1e-12", "1e-3"):
-        options = ["--texts", "1", "--minutes", "0.01", "--start", str(shipped), "--rate", rate]
-        assert main(["reader", *options, "--out", str(tmp_path / rate)]) == 0
-        before, after = read_gguf(shipped), read_gguf(tmp_path / rate / "reader.gguf")
+    for rate, keep in (("1e-12", "0"), ("1e-3", "0"), ("1e-3", "1")):
+        options = ["--texts", "1", "--minutes", "0.01", "--start", str(shipped), "--rate", rate, "--keep", keep]
+        assert main(["reader", *options, "--out", str(tmp_path / "out")]) == 0
+        before, after = read_gguf(shipped), read_gguf(tmp_path / "out" / "reader.gguf")
         changes.append(max(float(np.abs(after[name] - before[name]).max()) for name in before))
-    assert changes[0] < 1e-6 < changes[1]
+    assert changes[0] < 1e-6 < changes[1] and changes[2] == 0

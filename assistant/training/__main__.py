@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--squad", type=Path, help="a SQuAD 2.0 JSON file to train on as well")
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
     parser.add_argument("--start", type=Path, help="an adapter of the same rank to go on from, such as the shipped one")
-    parser.add_argument("--keep", type=float, default=0.0, help="share of the ranker of --start in the one written")
+    parser.add_argument("--keep", type=float, default=0.0, help="share of the adapter of --start in the one written")
     parser.add_argument("--rate", type=float, help="learning rate (default: 8e-4 for the ranker, 1e-3 for the reader)")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of what is drawn (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out/training"), help="folder (default: out/training)")
@@ -60,7 +60,7 @@ def _train(arguments: argparse.Namespace) -> None:
         made = arguments.out / "reader.gguf"
         reader.train(
             lessons, look, embedder.embed_documents, arguments.minutes * 60, made, _say, arguments.seed,
-            arguments.start, arguments.rate or reader.RATE,
+            arguments.start, arguments.rate or reader.RATE, arguments.keep,
         )  # fmt: skip
     _say(f"written: {made}")
 

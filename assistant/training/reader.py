@@ -177,8 +177,12 @@ def loss_of(model: Any, packed: Sequenced, digits: Sequence[int]) -> torch.Tenso
 def train(
     lessons: Sequence[Lesson], look: Sequence[Lesson], embed: Callable[[list[str]], list[list[float]]], seconds: float,
     out: Path, say: Callable[[str], None], seed: int = 0, start: Path | None = None, rate: float = RATE,
+    keep: float = 0.0,
 ) -> Path:  # fmt: skip
-    """Train for `seconds`, say how it goes on lessons never trained on, and write the adapter to `out`."""
+    """Train for `seconds`, say how it goes on lessons never trained on, and write the adapter to `out`.
+
+    With `start`, training goes on from an earlier adapter; `keep` is its share in the mean of both that is written.
+    """
     torch.manual_seed(seed)
     rng = random.Random(seed)
     earlier = read_gguf(start) if start is not None else None
@@ -215,6 +219,8 @@ def train(
         if step % 200 == 0:
             say(looked(model, held, digits))
             save(model, out)
+    if earlier is not None and keep:
+        resume(model, earlier, keep)
     say(looked(model, held, digits))
     return save(model, out)
 
@@ -255,11 +261,14 @@ def save(model: Any, out: Path) -> Path:
     return out
 
 
-def resume(model: Any, earlier: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Give the model's adapter the values of an earlier one of the same rank. Raises EvaluationError."""
+def resume(model: Any, earlier: Mapping[str, np.ndarray[Any, Any]], keep: float = 1.0) -> None:
+    """Give the model's adapter the values of an earlier one of the same rank, or so large a share of them.
+
+    Raises EvaluationError.
+    """
     for key, parameter in model.named_parameters():
         if "lora_" in key:
             known = earlier.get(key.removeprefix("base_model.model.model.").removesuffix(".default.weight"))
             if known is None or known.shape != tuple(parameter.shape):
                 raise EvaluationError(f"the start does not fit; expected an adapter of rank {RANK} for every layer")
-            parameter.data.copy_(torch.from_numpy(known))
+            parameter.data.lerp_(torch.from_numpy(known).to(parameter.dtype), keep)
