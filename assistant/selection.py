@@ -193,10 +193,9 @@ def list_items(group: tuple[str, int], passages: Sequence[Passage]) -> tuple[Pas
 
 
 def is_list(passages: Sequence[Passage]) -> bool:
-    """Tell whether passages are two or more items of one list."""
-    return (
-        len({p.block for p in passages}) > 1 and passages[0].group is not None and len({p.group for p in passages}) == 1
-    )
+    """Tell whether passages are two or more items of one list, one sentence of each."""
+    items = {p.block for p in passages}
+    return len(items) == len(passages) > 1 and passages[0].group is not None and len({p.group for p in passages}) == 1
 
 
 def _groups_of(passage: Passage, passages: Sequence[Passage]) -> list[tuple[str, int]]:
