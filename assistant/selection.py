@@ -150,8 +150,8 @@ def whole_list(question: str, hits: Sequence[Hit], passages: Sequence[Passage]) 
     """Return all items of the list that the best hits stand in or introduce; empty when they point at none.
 
     A list is meant where its line above is the best hit; where almost all of its items speak as clearly as the best
-    hit; or where the question may ask for several things, two of its items do so, and all of them together outweigh
-    every other passage.
+    hit, unless they only name other entries; or where the question may ask for several things, two of its items
+    speak, and all of them together outweigh every other passage.
     """
     best = hits[0]
     opened = _groups_of(best.passage, passages) if best.passage.plain.endswith(":") else ()

@@ -102,6 +102,24 @@ def test_an_item_that_only_names_another_entry_is_no_answer_but_may_be_listed() 
     assert [p.plain for p in asked] == ["Keel", "Hull"]
 
 
+def test_two_sentences_of_one_item_neither_are_a_list_nor_bring_one() -> None:
+    _, passages = parsed("# Sails\n\n- Jib: a small sail. It points high.\n- Main: a large sail. It drives.\n")
+    jib, high, main, drives = passages
+    assert not selection.is_list((jib, high)) and not selection.is_list((jib, high, main))
+    assert selection.is_list((jib, main))
+    scores = ((jib, 2.0), (high, 1.5), (main, -3.0), (drives, -3.0))
+    found = [Hit(p, 0.5, 0.5, 0.5, 0.0, relevance) for p, relevance in scores]
+    assert selection.whole_list("Which sails are small?", found, passages) == ()
+    scores = ((jib, 2.0), (high, 1.5), (drives, 0.0), (main, -3.0))
+    found = [Hit(p, 0.5, 0.5, 0.5, 0.0, relevance) for p, relevance in scores]
+    assert selection.whole_list("Which sails are there?", found, passages) == (jib, main)
+
+
+def test_what_sets_two_things_apart_is_asked_of_both() -> None:
+    found = hits(("A hull", 1.0), ("Reefing", -5.5))
+    assert begins(selection.to_quote("What sets hulls apart in reefing?", found, PASSAGES)) == ["A", "Reefing"]
+
+
 def test_a_quotation_names_its_subject_once() -> None:
     reefing = [p for p in PASSAGES if p.subject == "Reefing"]
     assert selection.quotation(reefing[1]) == "Reefing: It protects the mast."
