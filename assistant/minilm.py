@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 HEADS = 12
 MOST_TOKENS = 256
 EPSILON = 1e-12
+SCALE = 2.0  # what the low-rank changes of an adapter are multiplied by
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -108,6 +109,15 @@ def read_weights(file: Path) -> dict[str, Array]:
     return {name: np.asarray(tensor, dtype=np.float32) for name, tensor in load_file(file).items()}
 
 
+def adapted(weights: Mapping[str, Array], changes: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the tensors with an adapter's low-rank changes added: W + 2 · B · A. Raises KeyError for other tensors."""
+    found = dict(weights)
+    for name in [k.removesuffix(".lora_b") for k in changes if k.endswith(".lora_b")]:
+        change = SCALE * changes[f"{name}.lora_b"] @ changes[f"{name}.lora_a"]
+        found[name] = np.asarray(weights[name] + change, dtype=np.float32)
+    return found
+
+
 def read_tokenizer(folder: Path) -> Tokenizer:
     """Return the tokenizer in the model's folder, which neither cuts nor pads. Raises OSError or ValueError."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -119,9 +129,13 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 class QueryEncoder:
     """One text → 384 float32 numbers of unit length. Holds 90 MB of weights; safe to share between threads."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read `model.safetensors` and `tokenizer.json` in the model's folder. Raises OSError or ValueError."""
-        self._transformer = Transformer(read_weights(folder / "model.safetensors"))
+    def __init__(self, folder: Path, adapter: Path | None = None) -> None:
+        """Read `model.safetensors` and `tokenizer.json` in the model's folder, and an adapter for it.
+
+        Raises OSError, ValueError or KeyError.
+        """
+        weights = read_weights(folder / "model.safetensors")
+        self._transformer = Transformer(adapted(weights, read_weights(adapter)) if adapter else weights)
         self._tokenizer = read_tokenizer(folder)
         self._tokenizer.enable_truncation(MOST_TOKENS)
 

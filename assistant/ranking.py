@@ -16,12 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from assistant.errors import ModelError
-from assistant.minilm import Array, Transformer, read_tokenizer, read_weights
+from assistant.minilm import Array, Transformer, adapted, read_tokenizer, read_weights
 from assistant.records import Hit, Passage
 
 CLS, SEP, COLON, OPEN, CLOSE = 101, 102, 1024, 1006, 1007  # word pieces of MiniLM's vocabulary
 MOST_QUESTION, MOST_EARLIER, MOST_HEADING, MOST_BEFORE, MOST_PASSAGE = 64, 48, 24, 40, 80  # word pieces of each
-SCALE = 2.0  # what the low-rank changes are multiplied by
 _LEANING = re.compile(
     r"\b(?:this|that|these|those|it|its|they|them|their|he|she|his|her|here|such|both|another|also)\b", re.I
 )
@@ -74,10 +73,7 @@ class Ranker:
             if self._ready is None:
                 try:
                     changes = read_weights(self._adapter)
-                    weights = read_weights(self._folder / "model.safetensors")
-                    for name in [k.removesuffix(".lora_b") for k in changes if k.endswith(".lora_b")]:
-                        change = SCALE * changes[f"{name}.lora_b"] @ changes[f"{name}.lora_a"]
-                        weights[name] = np.asarray(weights[name] + change, dtype=np.float32)
+                    weights = adapted(read_weights(self._folder / "model.safetensors"), changes)
                     head = {k: v for k, v in changes.items() if not k.endswith((".lora_a", ".lora_b"))}
                     self._ready = Transformer(weights), head, PairEncoding(read_tokenizer(self._folder))
                 except Exception as error:  # safetensors and tokenizers raise plain ones

@@ -26,7 +26,8 @@ TEXTS = Path(__file__).parent / "texts"
 CALIBRATION = Path(__file__).parent / "calibration"
 SMALL_TALK = Path(__file__).parent / "strangers.txt"
 GLOSSARY = Path(str(files("corpus").joinpath("glossary.md")))
-STRANGERS = 4  # questions on other subjects that are added to each lesson
+STRANGERS = 4  # questions on other subjects that are added to each lesson, at least
+STRANGE = 15  # questions of a lesson for each that is added where that makes more
 OWN = 2.0  # how often questions on the shipped glossary are drawn, beside others
 SHELVED = 0.5  # share of the questions that are put to all texts of a family at once
 KEPT_OUT_ARTICLES = ("Normans", "Harvard_University")
@@ -79,19 +80,22 @@ def written(folder: Path = TEXTS) -> list[Lesson]:
     return lessons
 
 
-def with_strangers(lessons: Sequence[Lesson], seed: int = 0, each: int = STRANGERS) -> list[Lesson]:
+def with_strangers(lessons: Sequence[Lesson], seed: int = 0, least: int = STRANGERS) -> list[Lesson]:
     """Return the lessons, each with a few questions added that nothing in it answers.
 
-    Half are of other families of lessons, half of `strangers.txt`. Questions that were written for a text stay
-    close to its subject even where it does not answer; people ask a chat about anything.
+    Half are of other families of lessons, half of `strangers.txt`; those of the shipped glossary are all of the
+    latter, since other texts treat its subjects, too. Questions that were written for a text stay close to its
+    subject even where it does not answer; people ask a chat about anything.
     """
     rng = random.Random(seed)
     pool = [(_family(x), e.question) for x in lessons for e in x.examples if e.answerable and not e.history]
     small_talk = SMALL_TALK.read_text(encoding="utf-8").splitlines()
     found = []
     for lesson in lessons:
+        each = max(least, len(lesson.examples) // STRANGE)
         others = [q for family, q in rng.sample(pool, min(len(pool), 4 * each)) if family != _family(lesson)]
-        asked = [*others[: each // 2], *rng.sample(small_talk, each - each // 2)]
+        others = [] if lesson.own else others[: each // 2]
+        asked = [*others, *rng.sample(small_talk, min(len(small_talk), each - len(others)))]
         strangers = [Example("unanswerable_far", question, frozenset()) for question in asked]
         found.append(replace(lesson, examples=(*lesson.examples, *strangers)))
     return found
