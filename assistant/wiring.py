@@ -93,7 +93,7 @@ def _index(
     from assistant.index import open_index
 
     found = weights.bundled(weights.EMBEDDER, verified_file(settings))
-    embedder = MiniLM(found.path.parent)
+    embedder = MiniLM(found.path.parent, weights.adapter("query"))
     index = open_index(
         settings.data_dir, settings.corpus, source.digest, passages, embedder, found.sha256, asked=source.asked,
         rebuild=rebuild, say=say, progress=progress,

@@ -6,11 +6,14 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assistant import weights
+from assistant.chunking import contextual
 from assistant.embedding import BATCH, MiniLM
 from assistant.errors import ModelError
+from assistant.training import data
 
 TEXTS = [
     "Quantization stores the weights of a model in fewer bits.",
@@ -142,6 +145,37 @@ def test_related_texts_are_nearer_than_others(minilm: MiniLM, question: str, nea
     asked = minilm.embed_query(question)
     related, other = minilm.embed_documents([near, far])
     assert cosine(asked, related) > cosine(asked, other) + 0.1
+
+
+@pytest.mark.model
+def test_the_adapter_brings_questions_nearer_to_what_answers_in_texts_that_it_never_saw(folder: Path) -> None:
+    texts = [text for text in data.written(data.CALIBRATION) if not text.own][::4]
+    found = {}
+    for name, embedder in (("bare", MiniLM(folder)), ("adapted", MiniLM(folder, weights.adapter("query")))):
+        found[name] = 0
+        for text in texts:
+            passages = np.array(embedder.embed_documents([contextual(p) for p in text.passages]))
+            for example in text.examples:
+                nearest = int((passages @ np.array(embedder.embed_query(example.query))).argmax())
+                found[name] += nearest in example.gold
+    assert found["adapted"] > found["bare"] * 1.02
+
+
+@pytest.mark.model
+def test_the_adapter_changes_questions_alone(folder: Path, minilm: MiniLM) -> None:
+    adapted = MiniLM(folder, weights.adapter("query"))
+    assert adapted.embed_documents(TEXTS) == minilm.embed_documents(TEXTS)
+    question = adapted.embed_query(TEXTS[1])
+    assert math.hypot(*question) == pytest.approx(1, abs=1e-5) and cosine(question, minilm.embed_query(TEXTS[1])) < 0.99
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("damage", [b"", b"{", b"no adapter"])
+def test_a_broken_adapter_is_named(folder: Path, tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "query.safetensors").write_bytes(damage)
+    with pytest.raises(ModelError) as caught:
+        MiniLM(folder, tmp_path / "query.safetensors").embed_query("What is pruning?")
+    assert str(tmp_path / "query.safetensors") in str(caught.value)
 
 
 @pytest.mark.model

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from assistant import weights
+from assistant.embedding import MiniLM
 from assistant.llm import LlamaChat
 from assistant.ranking import Ranker
 from assistant.reader import Reader
@@ -72,7 +73,49 @@ def test_training_of_the_ranker_goes_on_from_the_shipped_one(tmp_path: Path) -> 
     assert (tmp_path / "ranker.safetensors").read_bytes() == shipped.read_bytes()
 
 
-@pytest.mark.parametrize("adapter", ["ranker", "reader"])
+def test_a_query_adapter_trained_on_a_sample_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    assert main(["query", "--texts", "1", "--minutes", "0.05", "--out", str(tmp_path)]) == 0
+    assert "unseen: all: nearest right" in capsys.readouterr().out
+    folder = weights.bundled(weights.EMBEDDER).path.parent
+    made = MiniLM(folder, tmp_path / "query.safetensors").embed_query("What is a hull?")
+    assert made != MiniLM(folder, weights.adapter("query")).embed_query("What is a hull?")
+    assert made != MiniLM(folder).embed_query("What is a hull?")
+    assert [p.name for p in tmp_path.iterdir()] == ["query.safetensors"]
+
+
+def test_training_of_the_query_adapter_goes_on_from_the_shipped_one(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    shipped = weights.adapter("query")
+    options = ["--texts", "1", "--minutes", "0", "--start", str(shipped), "--keep", "1"]
+    assert main(["query", *options, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "query.safetensors").read_bytes() == shipped.read_bytes()
+
+
+def test_the_vector_that_is_learnt_from_is_the_one_that_retrieval_uses() -> None:
+    pytest.importorskip("peft", reason="the extra `train` is not installed")
+    from assistant.training import adapters, query
+
+    encoder, shipped = query.Encoder(), weights.adapter("query")
+    adapters.resume(encoder, shipped)
+    texts = ["What is a hull?", "and the other one", "Which of them weighs less, and why would anyone care?"]
+    used = MiniLM(weights.bundled(weights.EMBEDDER).path.parent, shipped)
+    for text, vector in zip(texts, encoder(texts).tolist(), strict=True):
+        assert (
+            sum(a * b for a, b in zip(vector, used.embed_query(text), strict=True)) > 0.999
+        )  # bfloat16 beside float32
+
+
+def test_the_loss_of_a_question_is_less_the_nearer_it_is_to_what_answers() -> None:
+    torch = pytest.importorskip("torch")
+    from assistant.training import query
+
+    far, near = torch.tensor([[1.0, 2.0, 0.0]]), torch.tensor([[2.0, 1.0, 0.0]])
+    assert query.loss_of(near, [(0,)]) < query.loss_of(far, [(0,)])
+    assert query.loss_of(near, [(0, 1, 2)]) == pytest.approx(0, abs=1e-6)  # whatever is named answers
+
+
+@pytest.mark.parametrize("adapter", ["query", "ranker", "reader"])
 def test_training_cannot_go_on_from_another_file(
     adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,7 +124,7 @@ def test_training_cannot_go_on_from_another_file(
     for start in (
         tmp_path / "other",
         tmp_path / "missing",
-        weights.adapter("reader" if adapter == "ranker" else "ranker"),
+        weights.adapter("ranker" if adapter == "reader" else "reader"),
     ):
         options = [
             "--texts",
@@ -101,15 +144,19 @@ def test_training_cannot_go_on_from_another_file(
 
 
 def test_strangers_are_questions_that_nothing_in_a_lesson_answers() -> None:
-    lessons = data.written()[:40]
+    known = data.written()
+    lessons = [*known[:40], *[lesson for lesson in known if lesson.own][-2:]]
     mixed = data.with_strangers(lessons, seed=1)
     small_talk = set(data.SMALL_TALK.read_text(encoding="utf-8").splitlines())
     for lesson, more in zip(lessons, mixed, strict=True):
         strangers = more.examples[len(lesson.examples) :]
-        assert more.examples[: len(lesson.examples)] == lesson.examples and len(strangers) == data.STRANGERS
+        assert more.examples[: len(lesson.examples)] == lesson.examples and len(strangers) == max(
+            data.STRANGERS, len(lesson.examples) // data.STRANGE
+        )
         assert not any(s.answerable for s in strangers) and any(s.question in small_talk for s in strangers)
         own = {e.question for e in lesson.examples}
         assert not own & {s.question for s in strangers}
+        assert not lesson.own or all(s.question in small_talk for s in strangers)
     assert data.with_strangers(lessons, seed=1) == mixed != data.with_strangers(lessons, seed=2)
 
 

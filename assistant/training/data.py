@@ -88,12 +88,12 @@ def with_strangers(lessons: Sequence[Lesson], seed: int = 0, least: int = STRANG
     subject even where it does not answer; people ask a chat about anything.
     """
     rng = random.Random(seed)
-    pool = [(_family(x), e.question) for x in lessons for e in x.examples if e.answerable and not e.history]
+    pool = [(family(x), e.question) for x in lessons for e in x.examples if e.answerable and not e.history]
     small_talk = SMALL_TALK.read_text(encoding="utf-8").splitlines()
     found = []
     for lesson in lessons:
         each = max(least, len(lesson.examples) // STRANGE)
-        others = [q for family, q in rng.sample(pool, min(len(pool), 4 * each)) if family != _family(lesson)]
+        others = [q for name, q in rng.sample(pool, min(len(pool), 4 * each)) if name != family(lesson)]
         others = [] if lesson.own else others[: each // 2]
         asked = [*others, *rng.sample(small_talk, min(len(small_talk), each - len(others)))]
         strangers = [Example("unanswerable_far", question, frozenset()) for question in asked]
@@ -114,7 +114,7 @@ def shelved(lessons: Sequence[Lesson], seed: int = 0, share: float = SHELVED) ->
         split = [tuple(e for n, e in enumerate(lesson.examples) if (n in moved) == put) for put in (False, True)]
         found.append(replace(lesson, examples=split[0]))
         if not lesson.own:
-            shelves.setdefault(_family(lesson), []).append((lesson, split[1]))
+            shelves.setdefault(family(lesson), []).append((lesson, split[1]))
     return [*found, *(_shelf(name, texts) for name, texts in shelves.items())]
 
 
@@ -128,7 +128,8 @@ def _shelf(name: str, texts: Sequence[tuple[Lesson, tuple[Example, ...]]]) -> Le
     return Lesson(name, tuple(passages), tuple(examples))
 
 
-def _family(lesson: Lesson) -> str:
+def family(lesson: Lesson) -> str:
+    """Return what the names of texts of one kind begin with."""
     return lesson.name.split("-")[0]
 
 

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from langchain_core.embeddings import Embeddings
 
 from assistant import weights
 from assistant.embedding import MiniLM
-from assistant.errors import EvaluationError
 from assistant.evaluation.trials import MemoryIndex
 from assistant.minilm import read_tokenizer
 from assistant.ranking import CLS, SEP, PairEncoding
 from assistant.records import Corpus, Hit
 from assistant.retrieval import HybridRetriever, standalone
 from assistant.spelling import Speller
+from assistant.training.adapters import resume, save, trained
 from assistant.training.data import OWN, Example, Lesson, misspelt
 
 RANK, ALPHA, RATE = 32, 64, 8e-4
@@ -56,7 +55,7 @@ def retrieved(lesson: Lesson, embedder: MiniLM) -> list[Shown]:
     retriever = HybridRetriever(
         index=MemoryIndex(Corpus((), ""), lesson.passages, embedder),
         passages=lesson.passages,
-        embeddings=_Embedded(dict(zip(queries, embedder.embed_documents(queries), strict=True))),
+        embeddings=embedder,
         k=POOL,
     )
     found = []
@@ -66,19 +65,6 @@ def retrieved(lesson: Lesson, embedder: MiniLM) -> list[Shown]:
         earlier = query.removesuffix(question).strip() if leans else ""
         found.append(Shown(lesson, example, question, earlier, retriever.hits(query, told)))
     return found
-
-
-class _Embedded(Embeddings):
-    """Texts that were embedded together, many times faster than one by one."""
-
-    def __init__(self, known: Mapping[str, list[float]]) -> None:
-        self._known = known
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [self._known[text] for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self._known[text]
 
 
 @dataclass(frozen=True)
@@ -203,13 +189,13 @@ def train(
     torch.manual_seed(seed)
     rng = random.Random(seed)
     folder = weights.bundled(weights.EMBEDDER).path.parent
-    embedder, encoding = MiniLM(folder), PairEncoding(read_tokenizer(folder))
+    embedder, encoding = MiniLM(folder, weights.adapter("query")), PairEncoding(read_tokenizer(folder))
     shown = [s for lesson in lessons for s in retrieved(lesson, embedder)]
     held = [s for lesson in look for s in retrieved(lesson, embedder)]
     network = Network()
     if start is not None:
         resume(network, start)
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters = [p for _, p in trained(network)]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
     feed, started, losses = batches(shown, encoding, rng), time.time(), []
     for step in range(1, steps + 1):
@@ -250,44 +236,3 @@ def looked(network: Network, held: Sequence[Shown], encoding: PairEncoding) -> s
                 retrieval += s.hits[0].passage.id in s.example.gold
     area = np.mean([(a > b) + 0.5 * (a == b) for a in yes for b in no]) if yes and no else float("nan")
     return f"  unseen: first passage right {first}/{len(yes)} (retrieval {retrieval}), answerable AUC {area:.3f}"
-
-
-def save(network: Network, out: Path) -> Path:
-    """Write the adapter for `ranking.Ranker`, matrices in float16, whole or not at all."""
-    from safetensors.numpy import save as serialized
-
-    trained = {_name(key): p.detach().squeeze(0) if key == "cls.weight" else p.detach() for key, p in _trained(network)}
-    made = {k: v.numpy().astype(np.float32 if v.ndim == 1 else np.float16) for k, v in trained.items()}
-    part = out.with_suffix(".part")
-    part.write_bytes(serialized(made))
-    part.replace(out)
-    return out
-
-
-def _trained(network: Network) -> list[tuple[str, torch.nn.Parameter]]:
-    return [(key, parameter) for key, parameter in network.named_parameters() if parameter.requires_grad]
-
-
-def _name(key: str) -> str:
-    """Return the name that a parameter has in the file."""
-    if "lora_" not in key:
-        return {"cls.weight": "cls", "cls.bias": "bias"}.get(key, key)
-    name, side = key.removeprefix("model.base_model.model.").split(".lora_")
-    return f"{name}.weight.lora_{side[0].lower()}"
-
-
-def resume(network: Network, start: Path, keep: float = 1.0) -> None:
-    """Give the network's adapter the values of an earlier one of the same rank, or so large a share of them.
-
-    Raises EvaluationError.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        values = load_file(start)
-        for key, parameter in _trained(network):
-            known = torch.from_numpy(values[_name(key)].astype(np.float32))
-            parameter.data.lerp_(known.reshape(parameter.shape), keep)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise EvaluationError(f"{start} does not fit ({error}); expected an adapter of rank {RANK}") from error
