@@ -39,6 +39,10 @@ class MiniLM(Embeddings):
         self._queries: QueryEncoder | None = None
         self._lock = threading.Lock()
 
+    def bare(self) -> MiniLM:
+        """Return the same embedder without an adapter."""
+        return MiniLM(self._folder)
+
     def warm(self) -> SentenceTransformer:
         """Load the model if that has not happened yet. Raises ModelError."""
         with self._lock:

@@ -247,6 +247,22 @@ def test_without_context_a_block_adds_nothing(tmp_path: Path) -> None:
     assert all(hit.context in (hit.dense, 0.0) for hit in without(made, "context").find(question)[2])
 
 
+@pytest.mark.model
+def test_without_the_query_adapter_a_question_is_embedded_like_a_passage(tmp_path: Path) -> None:
+    from assistant import weights
+    from assistant.embedding import MiniLM
+    from assistant.evaluation.trials import elsewhere
+
+    made, _ = assistant(tmp_path, [""])
+    adapted = MiniLM(weights.bundled(weights.EMBEDDER).path.parent, weights.adapter("query"))
+    whole = elsewhere(made, made.corpus, adapted)
+    question = "What makes a sail smaller?"
+    passage = pytest.approx(adapted.embed_documents([question])[0], abs=1e-5)
+    assert whole.parts.retriever.embeddings.embed_query(question) != passage
+    assert without(whole, "query").parts.retriever.embeddings.embed_query(question) == passage
+    assert without(whole, "query").parts.ranker is whole.parts.ranker
+
+
 def test_without_other_ways_to_ask_they_are_neither_near_nor_words(tmp_path: Path) -> None:
     from assistant.chunking import chunk
     from assistant.evaluation.trials import elsewhere

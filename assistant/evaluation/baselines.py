@@ -18,6 +18,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from assistant import grounding, selection
+from assistant.embedding import MiniLM
 from assistant.errors import EvaluationError
 from assistant.evaluation import calibrate, compare
 from assistant.evaluation.metrics import Outcome, measure
@@ -232,6 +233,12 @@ def _retrieving(
     return Assistant(replace(whole.parts, retriever=kind(**{**given, **changed})))
 
 
+def _unadapted(whole: Assistant) -> Assistant:
+    """Return an assistant that embeds questions as it embeds passages."""
+    was = whole.parts.retriever.embeddings
+    return _retrieving(whole, embeddings=was.bare() if isinstance(was, MiniLM) else was)
+
+
 def _unread(whole: Assistant) -> Assistant:
     """Return an assistant that asks no language model: the ranker chooses and decides alone."""
     return Assistant(replace(whole.parts, reader=_Silent(whole.parts.reader.model)))
@@ -242,6 +249,7 @@ SWITCHES: Mapping[str, tuple[str, Callable[[Assistant], Assistant]]] = {
     "asked": ("other ways to ask", lambda a: _retrieving(a, "asked", asked=())),
     "bm25": ("BM25", lambda a: _retrieving(a, kind=_DenseOnly)),
     "context": ("block context", lambda a: _retrieving(a, "block")),
+    "query": ("the query adapter", _unadapted),
     "ranker": ("the ranker: retrieval alone chooses", lambda a: Assistant(replace(a.parts, ranker=_ByFusion()))),
     "reader": ("the language model's judgement", _unread),
     "check": ("the sentence check", lambda a: _Unchecked(a.parts)),

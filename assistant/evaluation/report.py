@@ -35,7 +35,7 @@ PANEL = {
 def figures(measured: Mapping[str, Share | float], questions: int) -> str:
     """Return the JSON of the page's panel of measured figures; ship it as `assistant/data/figures.json`.
 
-    It names both adapters and the decision that were measured, so that a test can tell figures of earlier ones.
+    It names the adapters and the decision that were measured, so that a test can tell figures of earlier ones.
     """
     rows = []
     for name, what in PANEL.items():
@@ -50,8 +50,7 @@ def figures(measured: Mapping[str, Share | float], questions: int) -> str:
         "version": __version__,
         "date": date.today().isoformat(),
         "questions": questions,
-        "ranker": weights.digest(weights.adapter("ranker")),
-        "reader": weights.digest(weights.adapter("reader")),
+        **{name: weights.digest(weights.adapter(name)) for name in weights.ADAPTERS},
         "decision": weights.digest(grounding.shipped_file()),
         "measured": rows,
     }
