@@ -14,7 +14,7 @@ from assistant.records import Hit, Passage
 READER = 0.5  # log odds that it is worth to a passage if the language model names it e times as surely as another
 UNNAMED = 1e-3  # probability that is given to a passage that the language model would hardly name
 READ = 5  # passages shown to the language model: more delay the first word by about 0.07 s each
-NEAR = 5.0  # log odds below those of the best passage, within which a further one is quoted
+NEAR = 4.5  # log odds below those of the best passage, within which a further one is quoted
 NEAR_SURE, SURE = 3.0, 1.5  # the same where the best passage surely answers, and the log odds from which it does
 LIKELY = -5.0  # log odds from which a further passage is quoted
 SIDE = 2.0  # log odds that it is worth to speak of a side of the question that nothing chosen speaks of
@@ -23,7 +23,7 @@ LISTED = -2.0  # log odds from which an item speaks for its whole list, whatever
 ASKED = -4.0  # the same where the question may be asking for several things
 LEVEL = 3.0  # log odds below those of the best passage, within which an item speaks as clearly as that one
 ALMOST_ALL = 0.75  # share of the items of a list that must do so, for the list to be the answer whatever was asked
-ADJACENT = 2.0  # log odds that it is worth to stand next to what is chosen: sentences are written to be read on
+ADJACENT = 1.5  # log odds that it is worth to stand next to what is chosen: sentences are written to be read on
 MOST_QUOTED = 3
 MOST_ADJACENT_WORDS = 60  # up to which that counts
 MOST_QUOTED_WORDS = 75

@@ -42,7 +42,7 @@ def test_what_likely_answers_is_quoted_and_at_most_three() -> None:
 def test_the_sentence_beside_is_brought_sooner_than_one_elsewhere_while_the_answer_is_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = hits(("A hull", 4.0), ("Reefing", -0.5), ("Hulls", -1.0))
+    found = hits(("A hull", 4.0), ("Reefing", 0.1), ("Hulls", -0.3))
     assert begins(selection.to_quote("hull?", found, PASSAGES)) == ["A", "Hulls"]
     assert begins(selection.to_quote("hull?", hits(("A hull", 4.0), ("Hulls", -4.5)), PASSAGES)) == ["A"]
     monkeypatch.setattr(selection, "MOST_ADJACENT_WORDS", 5)
