@@ -122,7 +122,7 @@ def test_where_no_passage_stands_out_the_models_choice_counts_in_the_order_alone
     question = "What makes a sail smaller in strong wind and protects the mast?"
     made, _ = in_doubt(tmp_path, ())
     _, _, hits = made.find(Question(question))
-    hits = tuple(replace(hit, relevance=-0.1 * (n + 1)) for n, hit in enumerate(hits))
+    hits = tuple(replace(hit, relevance=-1.1 - 0.1 * n) for n, hit in enumerate(hits))
     second = hits[1].passage.id
     place = sorted(hit.passage.id for hit in hits[:5]).index(second)
     told = (0.9, *(0.09 if n == place else 0.0025 for n in range(5)))  # it would rather name none
