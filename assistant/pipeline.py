@@ -23,7 +23,7 @@ from assistant.spelling import Speller
 
 MOST_CHARACTERS = 2000
 MOST_SUGGESTIONS = 3
-DOUBT = (0.1, 0.65)  # first probabilities between which the language model is asked: about a quarter of the questions
+DOUBT = (0.1, 0.65)  # first probabilities between which the language model is asked: about three in ten questions
 UNSURE = -1.0  # log odds of the best passage below which the language model is asked which one answers, come what may
 TRUST = 3.0  # log odds that a passage loses for each point of fused score below the best hit
 LEANS = 1.0  # log odds that speak for the turns before where a question points back, and against them where not

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--texts", type=int, help="train on so many texts only, to try it out")
     parser.add_argument("--start", type=Path, help="an adapter of the same rank to go on from, such as the shipped one")
     parser.add_argument("--keep", type=float, default=0.0, help="share of the adapter of --start in the one written")
-    parser.add_argument("--rate", type=float, help="learning rate (default: 6e-4, 8e-4 and 1e-3)")
+    parser.add_argument("--rate", type=float, help="learning rate (default: 6e-4, 8e-4 and 1e-3, in the order above)")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of what is drawn (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out/training"), help="folder (default: out/training)")
     arguments = parser.parse_args(argv)

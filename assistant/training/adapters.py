@@ -1,15 +1,31 @@
-"""Reads and writes the low-rank adapters of MiniLM while they are trained: safetensors, matrices in float16."""
+"""Makes, reads and writes the low-rank adapters of MiniLM while they are trained: safetensors, matrices in float16."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from assistant import weights
 from assistant.errors import EvaluationError
 
 _PEFT = "model.base_model.model."  # what peft puts before the names of a module called `model`
+
+
+def minilm(rank: int, alpha: int) -> Any:
+    """Return MiniLM with a fresh adapter, which changes nothing yet; its own weights stay as they are."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import BertModel
+
+    model = BertModel.from_pretrained(
+        weights.bundled(weights.EMBEDDER).path.parent,
+        add_pooling_layer=False,
+        attn_implementation="eager",  # the fused attention is slow backwards
+    )
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=["query", "key", "value", "dense"])
+    return get_peft_model(model, config).eval()  # no dropout: it costs more here than it brings
 
 
 def trained(network: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

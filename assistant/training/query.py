@@ -22,7 +22,7 @@ from assistant import weights
 from assistant.chunking import block_text, contextual
 from assistant.minilm import read_tokenizer
 from assistant.retrieval import CONTEXT_WEIGHT
-from assistant.training.adapters import resume, save, trained
+from assistant.training.adapters import minilm, resume, save, trained
 from assistant.training.data import OWN, Lesson, family
 
 RANK, ALPHA, RATE = 16, 32, 6e-4
@@ -47,17 +47,9 @@ class Encoder(torch.nn.Module):
 
     def __init__(self) -> None:
         """Load MiniLM's weights, which stay as they are; at first the vectors are those of the bare embedder."""
-        from peft import LoraConfig, get_peft_model
-        from transformers import BertModel
-
         super().__init__()
-        folder = weights.bundled(weights.EMBEDDER).path.parent
-        model = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager")
-        config = LoraConfig(
-            r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=["query", "key", "value", "dense"]
-        )
-        self.model = get_peft_model(model, config).eval()
-        self._tokenizer = read_tokenizer(folder)
+        self.model = minilm(RANK, ALPHA)
+        self._tokenizer = read_tokenizer(weights.bundled(weights.EMBEDDER).path.parent)
         self._tokenizer.enable_truncation(MOST_TOKENS)
 
     def forward(self, texts: Sequence[str]) -> torch.Tensor:

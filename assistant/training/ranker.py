@@ -24,7 +24,7 @@ from assistant.ranking import CLS, SEP, PairEncoding
 from assistant.records import Corpus, Hit
 from assistant.retrieval import HybridRetriever, standalone
 from assistant.spelling import Speller
-from assistant.training.adapters import resume, save, trained
+from assistant.training.adapters import minilm, resume, save, trained
 from assistant.training.data import OWN, Example, Lesson, misspelt
 
 RANK, ALPHA, RATE = 32, 64, 8e-4
@@ -105,20 +105,8 @@ class Network(torch.nn.Module):
 
     def __init__(self) -> None:
         """Load MiniLM's weights, which stay as they are, and begin with the score of the bare embedder."""
-        from peft import LoraConfig, get_peft_model
-        from transformers import BertModel
-
         super().__init__()
-        folder = weights.bundled(weights.EMBEDDER).path.parent
-        model = BertModel.from_pretrained(
-            folder,
-            add_pooling_layer=False,
-            attn_implementation="eager",  # the fused attention is slow backwards
-        )
-        config = LoraConfig(
-            r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=["query", "key", "value", "dense"]
-        )
-        self.model = get_peft_model(model, config).eval()  # no dropout: it costs more here than it brings
+        self.model = minilm(RANK, ALPHA)
         self.cls = torch.nn.Linear(384, 1)
         torch.nn.init.zeros_(self.cls.weight)
         torch.nn.init.constant_(self.cls.bias, -5.0)
