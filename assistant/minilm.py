@@ -1,7 +1,8 @@
 """MiniLM's forward pass in numpy: the vectors of sentence-transformers, without its seconds of import.
 
 A question is one short text, and importing torch and sentence-transformers takes longer than everything else
-that answering it needs. Corpora are embedded by sentence-transformers; a test holds the two equal.
+that answering it needs. Corpora are embedded by sentence-transformers; a test holds the two
+equal, as long as no adapter changes the weights here.
 Source of the architecture: Devlin et al. 2019, BERT; Wang et al. 2020, MiniLM.
 """
 
